@@ -1,0 +1,1 @@
+"""Images before the network sees them: headers, pixels, splits, duplicates, generated pictures."""

@@ -1,0 +1,1 @@
+"""Networks: backbones, weights, heads, features and the training loop (Keras 3 alone)."""

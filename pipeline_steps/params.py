@@ -1,0 +1,278 @@
+"""The only reader of params.yaml and of recipes: frozen models, every key required, none unknown.
+
+There are no defaults in here: what changes a result stands in params.yaml, where a person sees it.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+
+from pipeline_steps.errors import ParamsError
+
+Severity = Literal["error", "warning"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Patience = Annotated[int, Field(ge=1, le=1000)] | None
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+class Section(BaseModel):
+    """A part of params.yaml: immutable, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Images(Section):
+    """What counts as an image, everywhere."""
+
+    max_pixels: Annotated[int, Field(ge=1024, le=1_000_000_000)]
+
+
+class Severities(Section):
+    """What happens when an expectation is not met."""
+
+    counts: Severity
+    classes: Severity
+    min_images: Severity
+    leakage: Severity
+    two_labels: Severity
+    size: Severity
+    mode: Severity
+    near_duplicates: Severity
+    class_drift: Severity
+    brightness: Severity
+    sharpness: Severity
+
+
+class Counts(Section):
+    """Exact number of images a split."""
+
+    train: PositiveInt
+    val: PositiveInt
+    test: PositiveInt
+
+
+class Validate(Section):
+    """Expectations on the manifest."""
+
+    expected_counts: Counts | None
+    min_images_per_class: PositiveInt
+    min_side_px: PositiveInt
+    max_side_px: PositiveInt
+    modes: list[Literal["1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA", "CMYK", "YCCK"]]
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
+    max_near_duplicate_share: Share
+    max_class_drift: Share
+    outlier_sigmas: Annotated[float, Field(gt=0)]
+    max_outlier_share: Share
+    severity: Severities
+
+
+class Augment(Section):
+    """Ranges from which the parameters of a view are drawn."""
+
+    views: Annotated[int, Field(ge=0, le=64)]
+    balance: bool
+    flip_horizontal: bool
+    crop_min_area: Annotated[float, Field(gt=0.01, le=1.0)]
+    rotation_deg: Annotated[float, Field(ge=0.0, le=180.0)]
+    translation: Annotated[float, Field(ge=0.0, le=0.5)]
+    brightness: Share
+    contrast: Annotated[float, Field(ge=0.0, lt=1.0)]
+    saturation: Annotated[float, Field(ge=0.0, le=1.0)]
+    preview_images: Annotated[int, Field(ge=1, le=64)]
+
+
+class Backbone(Section):
+    """The pretrained part of the network, and the size of the images it sees."""
+
+    architecture: Literal["mobilenet_v2"]
+    alpha: Annotated[float, Field(gt=0.0, le=2.0)]
+    image_size_px: Annotated[int, Field(ge=32, le=1024)]
+    weights: Annotated[str, Field(min_length=1)] | None
+
+
+class Head(Section):
+    """What turns pooled features into one logit a class."""
+
+    pooling: Literal["average", "max"]
+    hidden_units: Annotated[int, Field(ge=0, le=65536)]
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Features(Section):
+    """How features of the frozen part are computed and kept."""
+
+    storage: Literal["float16", "float32"]
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
+
+
+class Phase(Section):
+    """One run of the training loop."""
+
+    epochs: Annotated[int, Field(ge=1, le=10000)]
+    batch_size: Annotated[int, Field(ge=1, le=65536)]
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: Annotated[float, Field(gt=0.0, le=10.0)]
+    weight_decay: Share
+    schedule: Literal["constant", "cosine"]
+    warmup_epochs: NonNegativeInt
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
+    mixup_alpha: Annotated[float, Field(ge=0.0, le=100.0)]
+    ema_momentum: Annotated[float, Field(ge=0.0, lt=1.0)]
+    early_stopping_patience: Patience
+    plateau_patience: Patience
+    plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)]
+
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError("weight_decay is ignored by adam: set it to 0.0, or optimizer: adamw")
+        if self.schedule == "constant" and self.warmup_epochs:
+            raise ValueError("warmup_epochs is ignored by schedule constant: set 0, or cosine")
+        if self.schedule == "cosine" and self.plateau_patience is not None:
+            raise ValueError("plateau_patience fights schedule cosine: set it to null, or constant")
+        if self.schedule == "cosine" and self.warmup_epochs >= self.epochs:
+            raise ValueError("warmup_epochs must be less than epochs")
+        if self.ema_momentum and self.early_stopping_patience is not None:
+            raise ValueError(
+                "early stopping would restore weights that are not the averaged ones: set"
+                " early_stopping_patience to null, or ema_momentum to 0.0"
+            )
+        return self
+
+
+class FineTunePhase2(Phase):
+    """Phase 2: the backbone from a layer upwards, and the head."""
+
+    from_layer: NonNegativeInt | Annotated[str, Field(min_length=1)]
+
+
+class Export(Section):
+    """What is folded into the SavedModel, and how much of it is proved."""
+
+    temperature: Literal["fit"] | Annotated[float, Field(gt=0.01, le=100.0)]
+    parity_images: Annotated[int, Field(ge=1, le=4096)]
+
+
+class Evaluate(Section):
+    """How the exported model is measured."""
+
+    bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)]
+    worst_mistakes: Annotated[int, Field(ge=0, le=200)]
+    latency_calls: Annotated[int, Field(ge=5, le=10_000)]
+
+
+class Gate(Section):
+    """What a candidate must reach; null is not asked."""
+
+    min_accuracy: Share | None
+    min_macro_f1: Share | None
+    min_recall: Share | None
+    max_ece: Share | None
+    max_train_test_gap: Share | None
+    max_latency_ratio: Annotated[float, Field(gt=0.0)] | None
+    max_size_mb: Annotated[float, Field(gt=0.0)] | None
+    margin: Share
+    waivers: dict[Literal["champion_classes", "champion_signature"], str]
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    images: Images
+    validate_: Validate = Field(alias="validate")  # BaseModel has a method of that name.
+    augment: Augment
+    backbone: Backbone
+    head: Head
+    features: Features
+    train_phase1: Phase
+    fine_tune_phase2: FineTunePhase2
+    export: Export
+    evaluate: Evaluate
+    gate: Gate
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Params
+    for part in location:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        models = [fields[part].annotation, *get_args(fields[part].annotation)]
+        model = next(m for m in models if isinstance(m, type) and issubclass(m, Section))
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _advice(error: Any) -> str:
+    *parent, key = error["loc"]
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(tuple(parent))
+        close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        return f"is not a setting; {hint}"
+    if error["type"] == "missing":
+        return "is missing; every setting stands in params.yaml"
+    right = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(error["input"], Mapping):
+        return right
+    text = f"is {error['input']!r}; it {right}"
+    if isinstance(error["input"], str) and "number" in right:
+        text += " (write 0.0001 or 1.0e-4: YAML reads 1e-4 as text)"
+    return text
+
+
+def parse_params(values: Mapping[str, Any], source: str = "params.yaml") -> Params:
+    """Check every value.
+
+    Raises:
+        ParamsError: one line a fault: the key, the value, what would be right, the closest key.
+    """
+    try:
+        return Params.model_validate(dict(values))
+    except pydantic.ValidationError as error:
+        faults = [
+            f"  {'.'.join(str(part) for part in fault['loc'])} {_advice(fault)}"
+            for fault in error.errors()
+        ]
+        raise ParamsError("\n".join([f"{source} cannot be used:", *faults])) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        ParamsError: it is missing, not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing. Run in the repository's top folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} holds {type(values).__name__}, not sections of settings.")
+    return values
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: see `parse_params` and `read_yaml`.
+    """
+    return parse_params(read_yaml(path), str(path.name))
+
+
+def overlay(base: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a recipe's values over params: sections merge key by key, everything else replaces."""
+    merged = dict(base)
+    for key, value in recipe.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = overlay(old, value) if both else value  # type: ignore[arg-type]
+    return merged

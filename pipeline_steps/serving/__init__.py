@@ -1,0 +1,1 @@
+"""What clients of an exported model rely on: its signatures and its contract."""
