@@ -1,7 +1,7 @@
 """Files of the graph: where they are, how they are written whole, and what their hashes are.
 
-Everything a step writes goes to a hidden sibling, `.NAME.partial`, and is renamed into place when it
-is complete. A killed step leaves at most such a sibling, which its next run removes.
+Everything a step writes goes to a hidden sibling, `.NAME.partial`, and is renamed into place when
+it is complete. A killed step leaves at most such a sibling, which its next run removes.
 """
 
 import fcntl
@@ -110,7 +110,7 @@ def atomic_dir(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """A path to write to, which replaces `target` when the block ends, and vanishes when it raises."""
+    """A path to write, which replaces `target` when the block ends, and vanishes when it raises."""
     partial = _partial(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     remove(partial)
@@ -183,7 +183,7 @@ def exclusive(lock: Path, what: str) -> Iterator[None]:
     """Hold `lock` for the length of the block; the kernel frees it even after SIGKILL.
 
     Raises:
-        BusyError: another process holds it. Nothing waits: two trainings on one machine are a mistake.
+        BusyError: another process holds it. Nothing waits: two at once are a mistake.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:

@@ -1,10 +1,12 @@
 """The `sortline` command. Each command imports what it needs when it runs: `--help` stays fast."""
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from pipeline_steps.entry import exit_code_of, quiet_libraries
+from pipeline_steps.entry import exit_code_of
 
 app = typer.Typer(
     help="Retrain, gate and serve an image classifier.",
@@ -14,7 +16,104 @@ app = typer.Typer(
 )
 
 
+DataFolder = Annotated[Path, typer.Option("--data", help="The dataset's folder.")]
+
+
+@app.command()
+def ingest(
+    source: Annotated[str, typer.Argument(help="A folder, a zip or tar of one, or s3://...")],
+    *,
+    add: Annotated[bool, typer.Option("--add", help="Add to the dataset that is there.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of the split; params.yaml's if absent.")] = None,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Check, deduplicate and split your own images, <class>/<image>, into a dataset."""
+    from pipeline_steps.images.ingest import command
+
+    command(source, data, add=add, seed=seed)
+
+
+@app.command()
+def generate(
+    *,
+    seed: Annotated[int | None, typer.Option(help="The pinned dataset's if absent.")] = None,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Draw the reference dataset: ten classes, 19,723 pictures, nothing to download."""
+    from pipeline_steps.images.generated import REFERENCE_SEED
+    from pipeline_steps.images.generated import generate as draw
+
+    summary = draw(data, seed=REFERENCE_SEED if seed is None else seed)
+    typer.echo(f"{summary.images:,} pictures, {summary.total_bytes / 1e6:.0f} MB, are in {data}.")
+    typer.echo(f"Next: dvc add {data}, then sortline run")
+
+
+@app.command()
+def run(
+    *,
+    recipe: Annotated[str | None, typer.Option(help="recipes/NAME.yaml, over params.yaml.")] = None,
+) -> None:
+    """Run the whole graph as a DVC experiment; what it made ends in runs/<recipe>/."""
+    from pipeline_steps.experiment import run_experiment
+
+    target = run_experiment(Path.cwd(), recipe)
+    typer.echo(f"{target.relative_to(Path.cwd())}/")
+
+
+@app.command()
+def report(
+    *,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    root: Annotated[Path, typer.Option(help="What to report on: here, or runs/NAME.")] = Path(),
+) -> None:
+    """Gather one self-contained HTML page: verdicts, numbers, curves, mistakes, data, lineage."""
+    from pipeline_steps.reporting.report import build_report
+
+    typer.echo(build_report(root, out))
+
+
+@app.command()
+def gate(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Exit 3 if the model is refused.")] = False,
+) -> None:
+    """Show what the gates say of the exported model."""
+    from pipeline_steps.artifacts import Paths
+    from pipeline_steps.serving.blessing import command
+
+    command(Paths(Path.cwd()), check=check)
+
+
+champion_app = typer.Typer(help="The model that a candidate has to beat.", no_args_is_help=True)
+app.add_typer(champion_app, name="champion")
+
+
+@champion_app.command("use")
+def champion_use(
+    uri: Annotated[
+        str, typer.Argument(help="A SavedModel: a folder, a release's version, s3://...; or none.")
+    ],
+) -> None:
+    """Verify a model, and make it the champion."""
+    from pipeline_steps.artifacts import Paths
+    from pipeline_steps.serving.champion_use import use_command
+
+    use_command(uri, Paths(Path.cwd()))
+
+
+@champion_app.command("show")
+def champion_show() -> None:
+    """Say which model the champion is."""
+    from pipeline_steps.artifacts import Paths
+    from pipeline_steps.serving.champion_use import show_command
+
+    show_command(Paths(Path.cwd()))
+
+
 def main() -> None:
     """Run the command line; every refusal of ours is one message and its exit code."""
-    quiet_libraries()
     sys.exit(exit_code_of(lambda: app(standalone_mode=True)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,6 @@
-"""How a step starts and ends: quiet libraries, one run at a time, errors as one line and a code."""
+"""How a step starts and ends: one run at a time, errors as one line and a code."""
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,18 +18,6 @@ _WHAT_TO_DO = {
     errno.EACCES: "No permission. Change the folder's owner or rights, or run elsewhere.",
     errno.EPERM: "No permission. Change the folder's owner or rights, or run elsewhere.",
 }
-
-
-def quiet_libraries() -> None:
-    """Keep TensorFlow's start-up lines from users, and usage statistics from everybody else.
-
-    Has to run before TensorFlow or Great Expectations is imported; what the user has set stays.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DVC_NO_ANALYTICS", "true")
-    os.environ.setdefault("SCARF_ANALYTICS", "false")
 
 
 @contextmanager
@@ -63,7 +50,6 @@ def exit_code_of(work: Callable[[], None]) -> int:
 
 def step_main(name: str, run: Callable[[Params, Paths], object]) -> None:
     """Run one step in the current folder, then leave the process with its exit code."""
-    quiet_libraries()
     paths = Paths(Path.cwd())
 
     def work() -> None:

@@ -6,7 +6,7 @@
     │   ├── ImageError            one file is not an image that we accept
     │   └── ValidationError       an expectation of severity "error" is not met
     ├── WeightsError              pretrained weights cannot be had, or do not fit
-    ├── ArtifactError             a file cannot be read or written: missing, full disk, no permission
+    ├── ArtifactError             a file cannot be read or written: missing, full disk, no rights
     ├── BusyError                 somebody else is running the same thing here
     ├── ExportError               the exported model is not what was trained
     ├── GateError                 the gates cannot give a verdict

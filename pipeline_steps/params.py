@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline_steps.errors import ParamsError
 
@@ -86,6 +87,12 @@ class Augment(Section):
     contrast: Annotated[float, Field(ge=0.0, lt=1.0)]
     saturation: Annotated[float, Field(ge=0.0, le=1.0)]
     preview_images: Annotated[int, Field(ge=1, le=64)]
+
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        if self.balance and not self.views:
+            raise ValueError("balance is ignored when views is 0: set views to 1 or more")
+        return self
 
 
 class Backbone(Section):
@@ -199,13 +206,17 @@ class Params(Section):
     gate: Gate
 
 
+def _fields(model: type[BaseModel]) -> dict[int | str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Params
+    model: type[BaseModel] = Params
     for part in location:
-        fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        models = [fields[part].annotation, *get_args(fields[part].annotation)]
-        model = next(m for m in models if isinstance(m, type) and issubclass(m, Section))
-    return [field.alias or name for name, field in model.model_fields.items()]
+        annotation = _fields(model)[part]
+        choices = (annotation, *get_args(annotation))
+        model = next(c for c in choices if isinstance(c, type) and issubclass(c, Section))
+    return [str(name) for name in _fields(model)]
 
 
 def _advice(error: Any) -> str:
@@ -217,13 +228,10 @@ def _advice(error: Any) -> str:
         return f"is not a setting; {hint}"
     if error["type"] == "missing":
         return "is missing; every setting stands in params.yaml"
-    right = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    right: str = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if isinstance(error["input"], Mapping):
         return right
-    text = f"is {error['input']!r}; it {right}"
-    if isinstance(error["input"], str) and "number" in right:
-        text += " (write 0.0001 or 1.0e-4: YAML reads 1e-4 as text)"
-    return text
+    return f"is {error['input']!r}; it {right}"
 
 
 def parse_params(values: Mapping[str, Any], source: str = "params.yaml") -> Params:
@@ -249,10 +257,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ParamsError: it is missing, not YAML, or not a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # ruamel reads YAML 1.2, as DVC does, which writes small numbers as 1e-05: text to PyYAML.
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing. Run in the repository's top folder.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ParamsError(f"{path} holds {type(values).__name__}, not sections of settings.")

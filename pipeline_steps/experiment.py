@@ -1,0 +1,216 @@
+"""`sortline run`: the graph with a recipe laid over params.yaml, as a DVC experiment.
+
+The experiment runs in a temporary copy of the repository (`dvc exp run --temp`), so that the
+user's params.yaml and working tree stay as they are, while DVC's stage cache and `dvc exp show` know of it.
+What it made is brought to `runs/<recipe>/`, laid out like the repository.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_steps.artifacts import (
+    Paths,
+    atomic_dir,
+    digest_tree,
+    exclusive,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
+from pipeline_steps.errors import DataError, ParamsError, SortlineError
+from pipeline_steps.params import overlay, parse_params, read_yaml
+
+_BROUGHT = ("artifacts/saved_model", "artifacts/phase1", "artifacts/phase2", "reports")
+_NO_RECIPE = "params"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run of the graph that is to be made, or was.
+
+    Attributes:
+        recipe: its name, and of its folder in `runs/`.
+        name: the experiment's name in DVC: the recipe and a hash of everything it depends on.
+        overrides: what differs from params.yaml, in the grammar of `dvc exp run --set-param`.
+    """
+
+    recipe: str
+    name: str
+    overrides: tuple[str, ...]
+
+
+def _literal(value: Any) -> str:
+    # Hydra's grammar of values: JSON's, but for keys, which it wants bare.
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_literal(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_literal(each) for each in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def overrides_of(
+    base: Mapping[str, Any], recipe: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    """The recipe's values that differ from the base's, as `key.key=value`."""
+    for key, value in recipe.items():
+        old = base.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            yield from overrides_of(old, value, f"{prefix}{key}.")
+        elif value != old or key not in base:
+            yield f"{'' if key in base else '+'}{prefix}{key}={_literal(value)}"
+
+
+def recipe_file(root: Path, name: str) -> Path:
+    """The file of a recipe.
+
+    Raises:
+        ParamsError: there is none of that name; the message lists those there are.
+    """
+    path = root / "recipes" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in (root / "recipes").glob("*.yaml")))
+        raise ParamsError(f"There is no recipe {name!r} in recipes/. There are: {known or 'none'}.")
+    return path
+
+
+def plan(root: Path, recipe: str | None) -> Experiment:
+    """Check the settings and name the experiment; nothing runs yet.
+
+    Raises:
+        ParamsError: the recipe is unknown, or the settings that it makes are wrong.
+    """
+    paths = Paths(root)
+    base = read_yaml(paths.params)
+    laid = read_yaml(recipe_file(root, recipe)) if recipe else {}
+    source = f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
+    settings = overlay(base, laid)
+    parse_params(settings, source)
+    inputs = {
+        "params": settings,
+        "graph": sha256_file(root / "dvc.yaml"),
+        "data": sha256_file(root / "data.dvc"),
+        "champion": _champion(paths.champion),
+        "code": sha256_json(
+            [
+                [path.relative_to(root).as_posix(), sha256_file(path)]
+                for path in sorted((root / "pipeline_steps").rglob("*.py"))
+            ]
+        ),
+    }
+    name = recipe or _NO_RECIPE
+    return Experiment(name, f"{name}-{sha256_json(inputs)[:10]}", tuple(overrides_of(base, laid)))
+
+
+def _champion(folder: Path) -> str | None:
+    return digest_tree(folder) if folder.is_dir() else None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def find(root: Path, experiment: Experiment) -> str | None:
+    """The commit of the experiment if it was run before, in whatever branch."""
+    refs = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    for line in refs.splitlines():
+        commit, ref = line.split(" ", 1)
+        if ref.rsplit("/", 1)[-1] == experiment.name:
+            return commit
+    return None
+
+
+def _dvc(root: Path, *arguments: str) -> int:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    # Features and checkpoints outlive the experiment's temporary folder.
+    state = os.environ.get("SORTLINE_STATE_DIR") or str(Paths(root).state.resolve())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, "SORTLINE_STATE_DIR": state, "PATH": path}
+    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+
+
+def check_data(root: Path) -> None:
+    """Make sure that what an experiment sees is what lies in `data/`.
+
+    Raises:
+        DataError: `data/` is missing, or is not what `data.dvc` pins.
+    """
+    if not (root / "data").is_dir():
+        raise DataError(
+            "There is no data/. Get the pinned dataset with `dvc pull data.dvc`, draw the generated"
+            " one with `sortline generate`, or bring your own with `sortline ingest SRC`; then"
+            " `dvc add data`."
+        )
+    command = [sys.executable, "-m", "dvc", "status", "--json", "data.dvc"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DataError(f"`dvc status data.dvc` failed: {done.stderr.strip()}")
+    if json.loads(done.stdout or "{}"):
+        raise DataError(
+            "data/ is not what data.dvc pins: a run would not see your changes. Run `dvc add data`"
+            " to pin it as it is, or `dvc checkout data.dvc` to go back."
+        )
+
+
+def _bring(root: Path, experiment: Experiment, commit: str) -> Path:
+    from dvc.api import DVCFileSystem
+
+    from pipeline_steps.reporting.report import build_report
+
+    target = root / "runs" / experiment.recipe
+    with atomic_dir(target) as folder:
+        files = DVCFileSystem(str(root), rev=commit)
+        for part in _BROUGHT:
+            if files.exists(part):
+                files.get(part, str(folder / part), recursive=True)
+        files.get("params.yaml", str(folder / "params.yaml"))
+        files.get("data.dvc", str(folder / "data.dvc"))
+        write_json(folder / "run.json", {"experiment": experiment.name, "commit": commit})
+        build_report(folder, folder / "report.html")
+    return target
+
+
+def _is_current(root: Path, experiment: Experiment) -> bool:
+    record = root / "runs" / experiment.recipe / "run.json"
+    if not record.is_file():
+        return False
+    return bool(json.loads(record.read_text(encoding="utf-8"))["experiment"] == experiment.name)
+
+
+def run_experiment(root: Path, recipe: str | None) -> Path:
+    """Run the graph with a recipe (None: params.yaml alone); returns `runs/<recipe>/`.
+
+    A run whose settings, data, code and champion are those of an earlier one is not run again.
+
+    Raises:
+        ParamsError: see `plan`.
+        DataError: see `check_data`.
+        BusyError: another run is going on in this repository.
+        SortlineError: a step failed; it has said why.
+    """
+    with exclusive(root / ".sortline" / "run.lock", "A run of the graph"):
+        check_data(root)
+        experiment = plan(root, recipe)
+        if _is_current(root, experiment):
+            print(f"Nothing changed since the last run of {experiment.recipe}.")
+            return root / "runs" / experiment.recipe
+        commit = find(root, experiment) or _run(root, experiment)
+        return _bring(root, experiment, commit)
+
+
+def _run(root: Path, experiment: Experiment) -> str:
+    settings = [f"--set-param=params.yaml:{each}" for each in experiment.overrides]
+    code = _dvc(root, "exp", "run", "--temp", "--name", experiment.name, *settings)
+    commit = find(root, experiment)
+    if code != 0 or commit is None:
+        raise SortlineError(
+            f"The run of {experiment.recipe} ended early (exit code {code}); the step above says"
+            " why. Run the same command to go on: finished steps are not run again."
+        )
+    return commit

@@ -1,0 +1,110 @@
+"""Phase 2: the backbone from a layer upwards learns with the head, at a smaller rate.
+
+Only the part above the cut runs: its inputs, the frozen part's features, are computed once.
+
+Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `data/`, `artifacts/phase1/`.
+Writes: `artifacts/phase2/` (weights.safetensors, facts.json), `reports/fine_tune_phase2/`.
+Refuses: a layer that the backbone does not have; an empty split.
+"""
+
+import time
+from typing import Any
+
+import keras
+
+from pipeline_steps.artifacts import Paths, read_json, sha256_file
+from pipeline_steps.entry import step_main
+from pipeline_steps.models.backbones import (
+    cut_below,
+    head_of,
+    layer_index,
+    set_trainable_from,
+    tail_of,
+)
+from pipeline_steps.models.features import identity_of
+from pipeline_steps.models.loop import Trained
+from pipeline_steps.models.network import load_network
+from pipeline_steps.models.phase import (
+    PhaseRun,
+    examples_of,
+    read_dataset,
+    resume_file,
+    run_phase,
+)
+from pipeline_steps.params import Params
+
+STAGE = "fine_tune_phase2"
+
+
+def frozen_part(network: keras.Model, cut: int) -> keras.Model:
+    """Pixels in 0..255 to the features at layer `cut` of the backbone."""
+    features = head_of(network.get_layer("backbone"), cut)(network.get_layer("scale").output)
+    return keras.Model(network.input, features, name="frozen_part")
+
+
+def trained_part(network: keras.Model, cut: int) -> keras.Model:
+    """Features at layer `cut` to logits; shares its layers with `network`."""
+    tail = tail_of(network.get_layer("backbone"), cut)
+    features = keras.Input(tail.input_shape[1:], name="features")
+    pooled = network.get_layer("pooling")(tail(features))
+    return keras.Model(features, network.get_layer("head")(pooled), name="trained_part")
+
+
+def _facts(before: dict[str, Any], network: keras.Model, cut: int, first: int) -> dict[str, Any]:
+    layers = network.get_layer("backbone").layers
+    frozen = [
+        not layer.trainable
+        for layer in layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    kept = ("labels", "architecture", "weights", "weights_sha256")
+    return {
+        **{name: before[name] for name in kept},
+        "cut_layer": layers[cut].name,
+        "from_layer": layers[first].name,
+        "from_layer_index": first,
+        "batchnorm_frozen": all(frozen),
+    }
+
+
+def run(params: Params, paths: Paths) -> Trained:
+    """Train tail and head; see the module's docstring."""
+    started = time.monotonic()
+    dataset = read_dataset(paths)
+    network, _ = load_network(paths.phase1, params)
+    before = read_json(paths.phase1 / "facts.json", "dvc repro train_phase1")
+    backbone = network.get_layer("backbone")
+    first = layer_index(backbone, params.fine_tune_phase2.from_layer)
+    cut = cut_below(backbone, first)
+    identity = identity_of(
+        params.backbone, before["weights_sha256"], backbone.layers[cut].name, params.seed
+    )
+    splits = examples_of(dataset, frozen_part(network, cut), identity, params, paths)
+    set_trainable_from(backbone, first)
+    job = PhaseRun(
+        stage=STAGE,
+        network=network,
+        trained=trained_part(network, cut),
+        phase=params.fine_tune_phase2,
+        first_epoch=before["last_epoch"],
+        facts=_facts(before, network, cut, first),
+        started=started,
+    )
+    resume = resume_file(
+        paths,
+        job,
+        data=dataset.digest(),
+        features=[identity, params.features.storage],
+        start=sha256_file(paths.phase1 / "weights.safetensors"),
+        seed=params.seed,
+    )
+    return run_phase(job, splits, params.seed, resume, paths)
+
+
+def main() -> None:
+    """Run the step in the current folder."""
+    step_main(STAGE, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Batches of pixels from files and views, decoded ahead of the network that consumes them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from pipeline_steps.images.decode import decode_image
+from pipeline_steps.images.views import apply_view
+
+_AHEAD = 2  # Batches decoded while the network works on one: memory stays small.
+
+
+def pixel_batches(
+    files: Sequence[Path], vectors: npt.NDArray[Any], size_px: int, batch_size: int
+) -> Iterator[npt.NDArray[Any]]:
+    """Float32 [n, S, S, 3] in 0..255, in the order of `files`.
+
+    Args:
+        files: path of each row; they were accepted by the validate step.
+        vectors: view of each row, float32 [R, K].
+        size_px: side of the square, S.
+        batch_size: n; the last batch may be smaller.
+    """
+    paths = np.array([str(path) for path in files], dtype=np.bytes_)
+
+    def load(path: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
+        return apply_view(decode_image(tf.io.read_file(path)), vector, size_px)
+
+    rows = tf.data.Dataset.from_tensor_slices((paths, vectors.astype("float32")))
+    pixels = rows.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    yield from pixels.batch(batch_size).prefetch(_AHEAD).as_numpy_iterator()

@@ -1,0 +1,74 @@
+"""The order of training: which image, which of its views, in which batch, and what is mixed.
+
+Everything is drawn from (seed, epoch), so that an epoch can be drawn again after a restart without
+any state being kept.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline_steps.models.features import Views
+
+Array = npt.NDArray[Any]
+_MIXED_SHARE = 0.5  # Of the batches; the others are seen as they are.
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features and targets of one split.
+
+    Attributes:
+        features: [R, ...], usually memory-mapped.
+        views: which rows belong to which image.
+        targets: one-hot labels, float32 [N, C].
+    """
+
+    features: Array
+    views: Views
+    targets: Array
+
+    def plain(self, batch_size: int) -> Iterator[tuple[Array, Array]]:
+        """Batches of plain images in the manifest's order."""
+        for start in range(0, len(self.targets), batch_size):
+            stop = start + batch_size
+            rows = self.views.first[start:stop]
+            yield self.features[rows].astype("float32"), self.targets[start:stop]
+
+
+def one_hot(labels: Array, classes: int) -> Array:
+    """Float32 [N, C] from int [N]."""
+    return np.eye(classes, dtype="float32")[labels]
+
+
+def _mix(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    # Zhang et al., "mixup", 2018, on features instead of pixels (Verma et al., 2019).
+    share = np.float32(rng.beta(alpha, alpha))
+    other = rng.permutation(len(x))
+    return share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
+
+
+def epoch_batches(
+    examples: Examples, *, batch_size: int, mixup_alpha: float, seed: int, epoch: int
+) -> Iterator[tuple[Array, Array]]:
+    """Shuffled batches of one epoch: one view of each image, float32 features and targets.
+
+    Args:
+        examples: the training split.
+        batch_size: images a batch; the last one may be smaller.
+        mixup_alpha: of Beta(alpha, alpha) for half of the batches; 0 for none.
+        seed: of the run.
+        epoch: counted from 0 over both phases.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(examples.targets))
+    drawn = rng.integers(examples.views.count)
+    for start in range(0, len(order), batch_size):
+        images = order[start : start + batch_size]
+        rows = examples.views.first[images] + drawn[images]
+        x, y = examples.features[rows].astype("float32"), examples.targets[images]
+        mixed = bool(mixup_alpha) and rng.random() < _MIXED_SHARE
+        yield _mix(x, y, mixup_alpha, rng) if mixed else (x, y)

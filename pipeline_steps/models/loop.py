@@ -1,0 +1,223 @@
+"""The training loop of both phases, on features, written against Keras 3 alone.
+
+The loop is ours because it has to be able to stop after any epoch and go on in another process with
+the same result; the decisions in it (early stopping, the learning rate) are Keras's own callbacks.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from pipeline_steps.errors import SortlineError
+from pipeline_steps.models import checkpoint
+from pipeline_steps.models.batches import Examples, epoch_batches
+from pipeline_steps.params import Phase
+
+_EVALUATION_BATCH = 256
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a phase came to.
+
+    Attributes:
+        history: one row an epoch: epoch (from 1, over both phases), loss, accuracy, val_loss,
+            val_accuracy, learning_rate, seconds.
+        best_epoch: the epoch whose weights the model has now.
+        metrics: loss and accuracy of the final weights on train and val, in inference mode.
+    """
+
+    history: list[Row]
+    best_epoch: int
+    metrics: dict[str, float]
+
+
+def _learning_rate(phase: Phase, steps: int) -> Any:
+    if phase.schedule == "constant":
+        return phase.learning_rate
+    warmup = phase.warmup_epochs * steps
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else phase.learning_rate,
+        decay_steps=phase.epochs * steps - warmup,
+        warmup_target=phase.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+def _optimizer(phase: Phase, steps: int) -> keras.optimizers.Optimizer:
+    average = {"use_ema": True, "ema_momentum": phase.ema_momentum} if phase.ema_momentum else {}
+    rate = _learning_rate(phase, steps)
+    if phase.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=phase.weight_decay, **average)
+    return keras.optimizers.Adam(rate, **average)
+
+
+def _callbacks(phase: Phase, model: keras.Model) -> list[keras.callbacks.Callback]:
+    chosen: list[keras.callbacks.Callback] = []
+    if phase.early_stopping_patience is not None:
+        chosen.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss",
+                mode="min",
+                patience=phase.early_stopping_patience,
+                restore_best_weights=True,
+            )
+        )
+    if phase.plateau_patience is not None:
+        chosen.append(
+            keras.callbacks.ReduceLROnPlateau(
+                "val_loss", mode="min", patience=phase.plateau_patience, factor=phase.plateau_factor
+            )
+        )
+    for callback in chosen:
+        callback.set_model(model)
+        callback.on_train_begin()
+    return chosen
+
+
+def compile_model(model: keras.Model, phase: Phase, images: int) -> None:
+    """Compile for `phase`, and build the optimizer, so that its state can be restored."""
+    steps = -(-images // phase.batch_size)
+    optimizer = _optimizer(phase, steps)
+    loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=phase.label_smoothing
+    )
+    model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy("accuracy")])
+    optimizer.build(model.trainable_variables)
+
+
+def _mean(results: Iterable[tuple[dict[str, float], int]]) -> dict[str, float]:
+    # `train_on_batch` and `test_on_batch` give each batch's own figures, not running ones.
+    sums = {"loss": 0.0, "accuracy": 0.0}
+    images = 0
+    for result, size in results:
+        images += size
+        for name in sums:
+            sums[name] += float(result[name]) * size
+    return {name: value / images for name, value in sums.items()}
+
+
+def measure(model: keras.Model, examples: Examples) -> dict[str, float]:
+    """Loss and accuracy on plain images, in inference mode."""
+    return _mean(
+        (model.test_on_batch(x, y, return_dict=True), len(x))
+        for x, y in examples.plain(_EVALUATION_BATCH)
+    )
+
+
+def _measure_averaged(model: keras.Model, examples: Examples, averaged: bool) -> dict[str, float]:
+    if not averaged:
+        return measure(model, examples)
+    weights = model.get_weights()
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    result = measure(model, examples)
+    model.set_weights(weights)
+    return result
+
+
+def _train_epoch(
+    model: keras.Model, examples: Examples, phase: Phase, seed: int, epoch: int
+) -> dict[str, float]:
+    batches = epoch_batches(
+        examples,
+        batch_size=phase.batch_size,
+        mixup_alpha=phase.mixup_alpha,
+        seed=seed,
+        epoch=epoch,
+    )
+    steps = -(-len(examples.targets) // phase.batch_size)
+    bar = tqdm(batches, total=steps, unit="batch", desc=f"epoch {epoch + 1}", leave=False)
+    return _mean((model.train_on_batch(x, y, return_dict=True), len(x)) for x, y in bar)
+
+
+def _epoch_row(
+    model: keras.Model, train: Examples, val: Examples, phase: Phase, seed: int, epoch: int
+) -> Row:
+    started = time.monotonic()
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    trained = _train_epoch(model, train, phase, seed, epoch)
+    measured = _measure_averaged(model, val, bool(phase.ema_momentum))
+    return {
+        "epoch": epoch + 1,
+        **trained,
+        **{f"val_{name}": value for name, value in measured.items()},
+        "learning_rate": rate,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _decide(callbacks: list[keras.callbacks.Callback], row: Row, epoch: int) -> None:
+    for callback in callbacks:
+        callback.on_epoch_end(epoch, dict(row))
+
+
+def _stopped(callbacks: list[keras.callbacks.Callback]) -> bool:
+    # Asked of the callback, not of `model.stop_training`: the answer outlives a restart.
+    return any(getattr(callback, "stopped_epoch", 0) > 0 for callback in callbacks)
+
+
+def train(
+    model: keras.Model,
+    splits: tuple[Examples, Examples],
+    phase: Phase,
+    *,
+    seed: int,
+    first_epoch: int,
+    resume: Path,
+    on_epoch: Callable[[Row], None],
+) -> Trained:
+    """Train until the last epoch or early stopping; `model` then has the best weights.
+
+    Args:
+        model: features to logits; what trains is set on its layers.
+        splits: train and val.
+        phase: the settings.
+        seed: of order, views and mixing.
+        first_epoch: number of epochs before this phase.
+        resume: the checkpoint file; a run that finds one goes on from it, to the same weights as
+            an undisturbed run on the same machine.
+        on_epoch: called with each row of the history, restored ones first.
+    """
+    train_split, val_split = splits
+    compile_model(model, phase, len(train_split.targets))
+    callbacks = _callbacks(phase, model)
+    history = checkpoint.restore(resume, model, callbacks) if resume.is_file() else []
+    for row in history:
+        on_epoch(row)
+    for epoch in range(first_epoch + len(history), first_epoch + phase.epochs):
+        if _stopped(callbacks):
+            break
+        row = _epoch_row(model, train_split, val_split, phase, seed, epoch)
+        _decide(callbacks, row, epoch)
+        history.append(row)
+        checkpoint.save(resume, model, callbacks, history)
+        on_epoch(row)
+    return _finish(model, splits, callbacks, history)
+
+
+def _finish(
+    model: keras.Model,
+    splits: tuple[Examples, Examples],
+    callbacks: list[keras.callbacks.Callback],
+    history: list[Row],
+) -> Trained:
+    for callback in callbacks:
+        callback.on_train_end()
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    stopping = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
+    best = stopping[0].best_epoch + 1 if stopping else int(history[-1]["epoch"])
+    metrics: dict[str, float] = {}
+    for name, split in zip(("train", "val"), splits, strict=True):
+        metrics |= {f"{name}_{key}": value for key, value in measure(model, split).items()}
+    if not np.isfinite(metrics["train_loss"]):
+        raise SortlineError(
+            "The training loss is not finite: the learning rate is too large for this network."
+        )
+    return Trained(history, best, metrics)

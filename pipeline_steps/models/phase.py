@@ -1,0 +1,213 @@
+"""What both training steps share: rows from the manifest, features, the record of a phase."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline_steps.artifacts import Paths, atomic_dir, remove, require, sha256_json, write_json
+from pipeline_steps.errors import DataError
+from pipeline_steps.images import views as view_plan
+from pipeline_steps.images.pixels import pixel_batches
+from pipeline_steps.models.batches import Examples, one_hot
+from pipeline_steps.models.features import Extractor, Views, features_of
+from pipeline_steps.models.loop import Row, Trained, train
+from pipeline_steps.models.weights import save_weights, variables_by_name
+from pipeline_steps.params import Params, Phase
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labels, and the rows of the splits that training sees."""
+
+    labels: tuple[str, ...]
+    train: Views
+    val: Views
+
+    def digest(self) -> str:
+        """SHA-256 of all rows with their labels and views, in hex."""
+        rows = [
+            [list(split.sha256), split.vectors.tolist(), split.labels.tolist()]
+            for split in (self.train, self.val)
+        ]
+        return sha256_json([self.labels, rows])
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def _views_of(
+    images: pd.DataFrame, plan: pd.DataFrame, labels: tuple[str, ...], root: Path
+) -> Views:
+    drawn = dict(iter(plan.groupby("sha256")))
+    files: list[Path] = []
+    sha256: list[str] = []
+    vectors: list[Array] = []
+    count = np.ones(len(images), dtype="int64")
+    for index, (path, sha) in enumerate(zip(images["path"], images["sha256"], strict=True)):
+        rows = drawn.get(sha)
+        extra = [] if rows is None else [view_plan.view_vector(row) for row in _records(rows)]
+        vectors += [view_plan.PLAIN, *extra]
+        count[index] += len(extra)
+        files += [root / path] * int(count[index])
+        sha256 += [sha] * int(count[index])
+    return Views(
+        files=files,
+        sha256=sha256,
+        vectors=np.stack(vectors).astype("float32"),
+        labels=np.array([labels.index(label) for label in images["label"]], dtype="int64"),
+        first=np.concatenate([[0], np.cumsum(count)[:-1]]),
+        count=count,
+    )
+
+
+def read_dataset(paths: Paths) -> Dataset:
+    """Rows of train (with the planned views) and val (plain) from the manifest.
+
+    Raises:
+        ArtifactError: the manifest or the plan is missing.
+        DataError: a split is empty.
+    """
+    manifest = pd.read_parquet(require(paths.manifest, "dvc repro validate"))
+    plan = pd.read_parquet(require(paths.views, "dvc repro augment"))
+    labels = tuple(sorted(manifest["label"].unique()))
+    splits = {name: manifest[manifest["split"] == name] for name in ("train", "val")}
+    for name, images in splits.items():
+        if images.empty:
+            raise DataError(
+                f"The {name} split has no images. Run `sortline ingest` to split again."
+            )
+    return Dataset(
+        labels,
+        _views_of(splits["train"], plan, labels, paths.root),
+        _views_of(splits["val"], plan.iloc[:0], labels, paths.root),
+    )
+
+
+def examples_of(
+    dataset: Dataset, model: keras.Model, identity: dict[str, Any], params: Params, paths: Paths
+) -> tuple[Examples, Examples]:
+    """Features of both splits by the frozen network `model`, computed or found in the cache."""
+    extractor = Extractor(model, identity, pixel_batches)
+    cache = paths.state / "features"
+    train_split, val_split = (
+        Examples(
+            features_of(views, extractor, params.features, cache),
+            views,
+            one_hot(views.labels, len(dataset.labels)),
+        )
+        for views in (dataset.train, dataset.val)
+    )
+    return train_split, val_split
+
+
+def resume_file(paths: Paths, run: "PhaseRun", **inputs: Any) -> Path:
+    """Where a phase keeps its checkpoint: another for each set of inputs that would change it.
+
+    Args:
+        paths: of the graph.
+        run: the phase; its stage, settings, facts and first epoch are part of the name.
+        inputs: what else the result depends on.
+    """
+    facts = [run.stage, run.phase.model_dump(), run.facts, run.first_epoch, inputs]
+    return paths.state / "resume" / f"{run.stage}-{sha256_json(facts)[:32]}.safetensors"
+
+
+def _parameter_counts(network: keras.Model, trained: keras.Model) -> dict[str, int]:
+    sizes = {name: int(np.prod(v.shape)) for name, v in variables_by_name(network).items()}
+    training = sum(int(np.prod(v.shape)) for v in trained.trainable_variables)
+    return {"parameters": sum(sizes.values()), "trainable_parameters": training}
+
+
+def _log_live(folder: Path) -> Any:
+    from dvclive import Live
+
+    return Live(
+        str(folder / "live"), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False
+    )
+
+
+@dataclass(frozen=True)
+class PhaseRun:
+    """One phase, ready to train.
+
+    Attributes:
+        stage: name of the step.
+        network: the whole classifier, in which `trained` shares its layers.
+        trained: the part that runs: features to logits.
+        phase: its settings.
+        first_epoch: number of epochs before it.
+        facts: what was resolved, recorded beside the weights.
+        started: when the step began, of `time.monotonic()`.
+    """
+
+    stage: str
+    network: keras.Model
+    trained: keras.Model
+    phase: Phase
+    first_epoch: int
+    facts: dict[str, Any]
+    started: float
+
+
+def run_phase(
+    run: PhaseRun, splits: tuple[Examples, Examples], seed: int, resume: Path, paths: Paths
+) -> Trained:
+    """Train, then write `artifacts/phaseN` and `reports/STAGE`, each whole.
+
+    Ends with the reports in place, then the weights, then the checkpoint removed: a kill in between
+    is followed by a run that finds the checkpoint and only writes again.
+    """
+    with atomic_dir(paths.reports / run.stage) as reports:
+        with _log_live(reports) as live:
+
+            def log(row: Row) -> None:
+                live.step = int(row["epoch"])
+                for name, value in row.items():
+                    if name not in ("epoch", "seconds"):
+                        split, metric = ("val", name[4:]) if name[:4] == "val_" else ("train", name)
+                        live.log_metric(f"{split}/{metric}", value)
+                live.next_step()
+
+            trained = train(
+                run.trained,
+                splits,
+                run.phase,
+                seed=seed,
+                first_epoch=run.first_epoch,
+                resume=resume,
+                on_epoch=log,
+            )
+        pd.DataFrame(trained.history).to_csv(reports / "history.csv", index=False)
+        seconds = time.monotonic() - run.started
+        write_json(reports / "seconds.json", {"seconds": round(seconds, 1)})
+    _write_artifact(run, splits, trained, paths)
+    remove(resume)
+    return trained
+
+
+def _write_artifact(
+    run: PhaseRun, splits: tuple[Examples, Examples], trained: Trained, paths: Paths
+) -> None:
+    target = paths.phase1 if run.stage == "train_phase1" else paths.phase2
+    rows = {name: len(split.targets) for name, split in zip(("train", "val"), splits, strict=True)}
+    facts = {
+        **run.facts,
+        **_parameter_counts(run.network, run.trained),
+        "epochs_run": len(trained.history),
+        "last_epoch": int(trained.history[-1]["epoch"]),
+        "best_epoch": trained.best_epoch,
+        "rows": rows,
+        "metrics": trained.metrics,
+    }
+    with atomic_dir(target) as folder:
+        save_weights(run.network, folder / "weights.safetensors")
+        write_json(folder / "facts.json", facts)

@@ -1,0 +1,204 @@
+"""Pretrained weights: found, checked, hashed and loaded.
+
+`imagenet` is looked for in the folder that SORTLINE_WEIGHTS_DIR names, then in Keras's cache, then
+Keras downloads it. `demo` ships inside the package. Anything else is a path or an address.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+
+import keras
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from pipeline_steps.artifacts import atomic_file, sha256_file
+from pipeline_steps.errors import WeightsError
+from pipeline_steps.params import Backbone
+
+_DEMO = Path(__file__).parent / "demo_weights" / "mobilenet_v2_0.35_96.safetensors"
+_DEMO_SHAPE = (0.35, 96)
+# Widths for which ImageNet weights were published, each at these sizes (Keras's documentation).
+_IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+_IMAGENET_SIZES_PX = (96, 128, 160, 192, 224)
+_KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+_WAYS_ON = (
+    "Ways to go on: put {file} into a folder and name it in SORTLINE_WEIGHTS_DIR; or give"
+    " backbone.weights a path, an s3:// or https:// address; or use the small backbone that ships"
+    " with the package (sortline run --recipe demo); or backbone.weights: null for random ones."
+)
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """Where weights came from. `sha256` is of the file's bytes, None when they are random."""
+
+    source: str
+    sha256: str | None
+
+
+def _imagenet_size_px(params: Backbone) -> int:
+    # As Keras does: a size without published weights takes those of 224.
+    size = params.image_size_px
+    return size if size in _IMAGENET_SIZES_PX else 224
+
+
+def _imagenet_candidates(params: Backbone) -> list[Path]:
+    ours = f"mobilenet_v2_{params.alpha}_{{}}_no_top.weights.h5"
+    folder = os.environ.get("SORTLINE_WEIGHTS_DIR")
+    sizes = dict.fromkeys([_imagenet_size_px(params), 224])  # The weights fit any input size.
+    found = [Path(folder) / ours.format(size) for size in sizes] if folder else []
+    cache = (
+        Path(keras.config.keras_home()) / "models"
+        if hasattr(keras.config, "keras_home")
+        else (Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models")
+    )
+    return [*found, *(cache / _keras_name(params, size) for size in sizes)]
+
+
+def _keras_name(params: Backbone, size_px: int) -> str:
+    return f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{params.alpha}_{size_px}_no_top.h5"
+
+
+def _imagenet(params: Backbone) -> Path:
+    if params.alpha not in _IMAGENET_ALPHAS:
+        raise WeightsError(
+            f"There are no ImageNet weights for backbone.alpha {params.alpha}; there are for"
+            f" {', '.join(map(str, _IMAGENET_ALPHAS))}."
+        )
+    tried = _imagenet_candidates(params)
+    for path in tried:
+        if path.is_file():
+            return path
+    name = _keras_name(params, _imagenet_size_px(params))
+    try:
+        return Path(keras.utils.get_file(name, _KERAS_ADDRESS + name, cache_subdir="models"))
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        listed = "".join(f"\n  {path}: not there" for path in tried)
+        unset = (
+            "" if os.environ.get("SORTLINE_WEIGHTS_DIR") else "\n  SORTLINE_WEIGHTS_DIR: not set"
+        )
+        ways = _WAYS_ON.format(file=f"mobilenet_v2_{params.alpha}_224_no_top.weights.h5")
+        raise WeightsError(
+            f"The ImageNet weights were not found. Tried:{unset}{listed}"
+            f"\n  download by Keras: failed ({str(error).splitlines()[0][:120]})\n{ways}"
+        ) from error
+
+
+def _downloaded(address: str, cache: Path) -> Path:
+    target = cache / Path(urlparse(address).path).name
+    if target.is_file():
+        return target
+    try:
+        with atomic_file(target) as partial:
+            if address.startswith("s3://"):
+                import boto3
+
+                parts = urlparse(address)
+                boto3.client("s3").download_file(parts.netloc, parts.path.lstrip("/"), str(partial))
+            else:
+                got = keras.utils.get_file(origin=address, cache_dir=str(cache / "keras"))
+                partial.write_bytes(Path(got).read_bytes())
+    except Exception as error:  # boto3 and Keras each raise trees of their own, and bare ones.
+        raise WeightsError(f"{address} could not be downloaded: {error}") from error
+    return target
+
+
+def find_weights(params: Backbone, cache: Path) -> Path | None:
+    """The file that `backbone.weights` means; None for random weights.
+
+    Args:
+        params: architecture, width, size and the weights' name, path or address.
+        cache: folder for downloads from s3:// and https:// addresses.
+
+    Raises:
+        WeightsError: not found; says what was tried and the ways to go on.
+    """
+    name = params.weights
+    if name is None:
+        return None
+    if name == "imagenet":
+        return _imagenet(params)
+    if name == "demo":
+        if (params.alpha, params.image_size_px) != _DEMO_SHAPE:
+            raise WeightsError(
+                f"The demo backbone has alpha {_DEMO_SHAPE[0]} at {_DEMO_SHAPE[1]} px; params ask"
+                f" for alpha {params.alpha} at {params.image_size_px} px."
+            )
+        return _DEMO
+    if name.startswith(("s3://", "https://", "http://")):
+        return _downloaded(name, cache)
+    if not Path(name).is_file():
+        raise WeightsError(
+            f"backbone.weights is {name!r}, and no such file is there. It is imagenet, demo, a"
+            " path, an s3:// or https:// address, or null."
+        )
+    return Path(name)
+
+
+def variables_by_name(model: keras.Model) -> dict[str, keras.Variable]:
+    """Weights of a model by `layer/variable`, in the model's order; nested models are entered."""
+    named: dict[str, keras.Variable] = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            named |= {f"{layer.name}/{k}": v for k, v in variables_by_name(layer).items()}
+        else:
+            named |= {f"{layer.name}/{weight.name}": weight for weight in layer.weights}
+    return named
+
+
+def save_weights(model: keras.Model, target: Path) -> None:
+    """Write a model's weights as safetensors, whole; equal weights give equal bytes."""
+    arrays = {
+        name: np.ascontiguousarray(keras.ops.convert_to_numpy(value))
+        for name, value in variables_by_name(model).items()
+    }
+    with atomic_file(target) as partial:
+        save_file(arrays, partial)
+
+
+def _check_fit(wanted: Mapping[str, keras.Variable], found: Mapping[str, np.ndarray]) -> None:
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise WeightsError(f"{len(missing)} weights are missing, the first: {missing[0]}.")
+    for name, variable in wanted.items():
+        if tuple(variable.shape) != found[name].shape:
+            raise WeightsError(
+                f"{name} has shape {found[name].shape}; the network needs {tuple(variable.shape)}."
+            )
+
+
+def load_weights(model: keras.Model, source: Path) -> None:
+    """Load weights by name from a safetensors file, or a file in one of Keras's own formats.
+
+    Raises:
+        WeightsError: the file cannot be read, or is not of this model's shapes.
+    """
+    try:
+        if source.suffix != ".safetensors":
+            model.load_weights(source)
+            return
+        found = load_file(source)
+        wanted = variables_by_name(model)
+        _check_fit(wanted, found)
+    except WeightsError as error:
+        raise WeightsError(f"{source} does not fit the network: {error}") from error
+    except Exception as error:  # h5py, Keras and safetensors have no base in common.
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{source} cannot be loaded into this network: {first}") from error
+    for name, variable in wanted.items():
+        variable.assign(found[name].astype("float32"))
+
+
+def load_pretrained(model: keras.Model, params: Backbone, cache: Path) -> LoadedWeights:
+    """Load what `backbone.weights` names into a backbone.
+
+    Raises:
+        WeightsError: they cannot be had, or do not fit.
+    """
+    source = find_weights(params, cache)
+    if source is None:
+        return LoadedWeights("random", None)
+    load_weights(model, source)
+    return LoadedWeights(str(params.weights), sha256_file(source))
