@@ -1,0 +1,168 @@
+"""Which object families make up each class of waste."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pipeline_steps.images.drawing import (
+    glassware,
+    metalware,
+    organic,
+    plastics,
+    pretraining_living,
+    pretraining_things,
+    rubbish,
+    sheets,
+    wearables,
+)
+from pipeline_steps.images.drawing.scene import Draw
+
+WASTE: Mapping[str, tuple[Draw, ...]] = MappingProxyType(
+    {
+        "battery": (
+            metalware.cells,
+            metalware.block,
+            metalware.coin_cell,
+            metalware.pack,
+            metalware.car_battery,
+        ),
+        "biological": (
+            organic.fruit,
+            organic.core,
+            organic.peel,
+            organic.leaf,
+            organic.bones,
+            organic.egg_shells,
+            organic.root_vegetable,
+            organic.slice_of_fruit,
+            organic.fish_bone,
+        ),
+        "cardboard": (
+            sheets.carton,
+            sheets.rolls,
+            sheets.flattened,
+            sheets.torn_board,
+            sheets.egg_carton,
+        ),
+        "clothes": (
+            wearables.shirt,
+            wearables.trousers,
+            wearables.socks,
+            wearables.dress,
+            wearables.cap,
+            wearables.glove,
+        ),
+        "glass": (
+            glassware.bottle,
+            glassware.jar,
+            glassware.tumbler,
+            glassware.goblet,
+            glassware.flask,
+            glassware.shards,
+        ),
+        "metal": (metalware.can, metalware.tin, metalware.lid, metalware.foil, metalware.spray_can),
+        "paper": (
+            sheets.crumpled,
+            sheets.newspaper,
+            sheets.letter,
+            sheets.envelope,
+            sheets.receipt,
+        ),
+        "plastic": (
+            plastics.drink_bottle,
+            plastics.bag,
+            plastics.cup,
+            plastics.tub,
+            plastics.jug,
+            plastics.cutlery,
+        ),
+        "shoes": (
+            wearables.sneaker,
+            wearables.boot,
+            wearables.high_heel,
+            wearables.sandal,
+            wearables.soles,
+        ),
+        "trash": (
+            rubbish.nappy,
+            rubbish.wrapper,
+            rubbish.broken_plate,
+            rubbish.mask,
+            rubbish.toothbrush,
+            rubbish.butts,
+            rubbish.sponge,
+            rubbish.pile,
+            rubbish.bin_bag,
+        ),
+    }
+)
+"""The families of the ten classes, each drawn equally often. Their order is part of the seed."""
+
+PRETRAINING: Mapping[str, tuple[Draw, ...]] = MappingProxyType(
+    {
+        draw.__name__: (draw,)
+        for draw in (
+            pretraining_things.hammer,
+            pretraining_things.wrench,
+            pretraining_things.saw,
+            pretraining_things.scissors,
+            pretraining_things.key,
+            pretraining_things.padlock,
+            pretraining_things.car,
+            pretraining_things.lorry,
+            pretraining_things.sailboat,
+            pretraining_things.aeroplane,
+            pretraining_things.chair,
+            pretraining_things.table,
+            pretraining_things.desk_lamp,
+            pretraining_things.mug,
+            pretraining_things.teapot,
+            pretraining_things.clock,
+            pretraining_things.gear,
+            pretraining_things.umbrella,
+            pretraining_things.ladder,
+            pretraining_things.guitar,
+            pretraining_things.drum,
+            pretraining_things.flag,
+            pretraining_things.kite,
+            pretraining_things.target,
+            pretraining_things.die,
+            pretraining_things.anchor,
+            pretraining_things.spectacles,
+            pretraining_things.candle,
+            pretraining_things.windmill,
+            pretraining_things.bicycle,
+            pretraining_living.house,
+            pretraining_living.castle,
+            pretraining_living.bridge,
+            pretraining_living.fence,
+            pretraining_living.broad_tree,
+            pretraining_living.fir_tree,
+            pretraining_living.flower,
+            pretraining_living.cactus,
+            pretraining_living.mushroom,
+            pretraining_living.fish,
+            pretraining_living.bird,
+            pretraining_living.butterfly,
+            pretraining_living.snail,
+            pretraining_living.cat_face,
+            pretraining_living.spider,
+            pretraining_living.star_sign,
+            pretraining_living.heart,
+            pretraining_living.crescent,
+            pretraining_living.arrow,
+            pretraining_living.crown,
+            pretraining_living.balloon,
+            pretraining_living.snowman,
+            pretraining_living.figure,
+            pretraining_living.letter_sign,
+            pretraining_living.polished,
+            pretraining_living.transparent,
+            pretraining_living.filmy,
+            pretraining_living.draped,
+            pretraining_living.faceted,
+            pretraining_living.striped,
+            pretraining_living.dotted,
+        )
+    }
+)
+"""What the demo backbone is pretrained on: one class a family, none of them waste."""
