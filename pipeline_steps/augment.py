@@ -1,0 +1,222 @@
+"""Draw the plan of views: which augmented views of which training images there are. No pixels.
+
+Reads artifacts/manifest.parquet, and a few images of data/ for the preview.
+Writes artifacts/views.parquet, one row a view of a training image (the plain image is not a row),
+and reports/augment/preview.png, originals beside their views.
+Refuses a manifest that is missing or has no training images.
+
+What is drawn for a view depends on the seed, the image's bytes and the view's number alone: images
+that are added later leave the views of all others as they were.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline_steps.artifacts import Paths, atomic_file, require
+from pipeline_steps.entry import step_main
+from pipeline_steps.errors import DataError
+from pipeline_steps.params import Augment, Params
+
+SCHEMA = pa.schema(
+    [("sha256", pa.string()), ("label", pa.string()), ("view", pa.int32()), ("seed", pa.int64())]
+    + [
+        (name, pa.float32())
+        for name in (
+            *("flip", "crop_y", "crop_x", "crop_h", "crop_w", "rotation_deg"),
+            *("shift_y", "shift_x", "brightness", "contrast", "saturation"),
+        )
+    ]
+)
+
+# Balance stops here: an image of a rare class is seen at most this many times as often as one of
+# the largest class. Beyond it the class is learnt by heart, and the plan grows without need.
+MAX_BOOST = 4
+
+_ASPECT_JITTER = 1 / 7  # (1 + 1/7) / (1 - 1/7) = 4/3: crops are up to a third wider or taller.
+_PREVIEW_PX = 160
+_PREVIEW_VIEWS = 6
+
+
+@dataclass(frozen=True)
+class AugmentResult:
+    """What was planned."""
+
+    images: int
+    views: int
+    views_per_image: dict[str, int]
+    preview: Path
+
+
+def views_per_image(class_sizes: dict[str, int], settings: Augment) -> dict[str, int]:
+    """How many views each image of a class gets.
+
+    With `balance`, originals and views of a class together come as near as whole numbers allow to
+    those of the largest class, at most `MAX_BOOST` times as many an image.
+    """
+    if not settings.views or not settings.balance:
+        return dict.fromkeys(class_sizes, settings.views)
+    per_image = settings.views + 1
+    largest = max(class_sizes.values()) * per_image
+    return {
+        label: min(round(largest / size), MAX_BOOST * per_image) - 1
+        for label, size in class_sizes.items()
+    }
+
+
+def view_seed(seed: int, sha256: str, view: int) -> int:
+    """The 63-bit seed of one view, from what it may depend on and nothing else."""
+    digest = hashlib.sha256(f"{seed}:{sha256}:{view}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def uniforms(seeds: np.ndarray, count: int) -> np.ndarray:
+    """`count` numbers in [0, 1) a seed: float64 [N, count], the same bits on every machine.
+
+    SplitMix64 (Steele, Lea and Flood 2014), which is integer arithmetic alone; 53 bits a number.
+    """
+    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = seeds.astype(np.uint64)[:, np.newaxis] + steps
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)
+    return np.asarray((state >> np.uint64(11)).astype(np.float64) / 2.0**53)
+
+
+def draw(seeds: np.ndarray, settings: Augment) -> dict[str, np.ndarray]:
+    """The drawn parameters of every seed, by column name (see images/views.py for their meaning).
+
+    A setting that changes leaves the draws of all others as they were. Only operations that IEEE
+    754 rounds exactly are used: logarithms and powers differ between machines in their last bits.
+    """
+    u = uniforms(seeds, 11).T
+
+    def around(number: np.ndarray, reach: float) -> np.ndarray:
+        return (2.0 * number - 1.0) * reach + 0.0  # Never -0.0.
+
+    area = settings.crop_min_area + u[1] * (1.0 - settings.crop_min_area)
+    jitter = around(u[2], _ASPECT_JITTER)
+    # Width over height, of the image's own; within what leaves a crop of this area inside it.
+    aspect = np.clip((1.0 + jitter) / (1.0 - jitter), area, 1.0 / area)
+    crop_h = np.minimum(np.sqrt(area / aspect), 1.0)
+    crop_w = np.minimum(np.sqrt(area * aspect), 1.0)
+    return {
+        "flip": (u[0] < 0.5) * float(settings.flip_horizontal),
+        "crop_y": u[3] * (1.0 - crop_h),
+        "crop_x": u[4] * (1.0 - crop_w),
+        "crop_h": crop_h,
+        "crop_w": crop_w,
+        "rotation_deg": around(u[5], settings.rotation_deg),
+        "shift_y": around(u[6], settings.translation),
+        "shift_x": around(u[7], settings.translation),
+        "brightness": around(u[8], settings.brightness),
+        "contrast": 1.0 + around(u[9], settings.contrast),
+        "saturation": 1.0 + around(u[10], settings.saturation),
+    }
+
+
+def plan_views(train: pd.DataFrame, settings: Augment, seed: int) -> pa.Table:
+    """The plan for training images (columns sha256, label), as a table of `SCHEMA`.
+
+    Rows are sorted by image and view; the same picture twice gets one set of views.
+    """
+    images = train.drop_duplicates("sha256").sort_values("sha256")
+    sizes = {str(label): int(size) for label, size in images["label"].value_counts().items()}
+    counts = views_per_image(sizes, settings)
+    keys = [
+        (str(sha256), str(label), view)
+        for sha256, label in zip(images["sha256"], images["label"], strict=True)
+        for view in range(1, counts[str(label)] + 1)
+    ]
+    seeds = np.array([view_seed(seed, sha256, view) for sha256, _, view in keys], dtype=np.int64)
+    columns = {
+        "sha256": [key[0] for key in keys],
+        "label": [key[1] for key in keys],
+        "view": [key[2] for key in keys],
+        "seed": seeds,
+        **{name: values.astype(np.float32) for name, values in draw(seeds, settings).items()},
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def preview_images(train: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Which images are shown: one of each class in turn, always the same ones."""
+    ordered = train.drop_duplicates("sha256").sort_values(["label", "sha256"])
+    turn = ordered.groupby("label").cumcount()
+    chosen = ordered.assign(turn=turn).sort_values(["turn", "label"], kind="stable").head(count)
+    return chosen.sort_values(["label", "sha256"]).drop(columns="turn")
+
+
+def draw_preview(
+    chosen: pd.DataFrame, plan: pd.DataFrame, params: Params, paths: Paths, target: Path
+) -> None:
+    """Draw the preview sheet: a line an image, or the originals alone when there are no views."""
+    from pipeline_steps.images.decode import decode_file
+    from pipeline_steps.images.views import PLAIN, apply_view, view_vector
+    from pipeline_steps.reporting import sheets
+
+    rows = []
+    for path, label, sha256 in zip(chosen["path"], chosen["label"], chosen["sha256"], strict=True):
+        image = decode_file(paths.root / str(path), max_pixels=params.images.max_pixels)
+        drawn = plan[plan["sha256"] == sha256].head(_PREVIEW_VIEWS).to_dict("records")
+        vectors = [PLAIN, *(view_vector(row) for row in drawn)]
+        views = [apply_view(image, vector, _PREVIEW_PX).numpy() for vector in vectors]
+        rows.append((str(label), [np.rint(view).astype(np.uint8) for view in views]))
+    if plan.empty:
+        title = "No views (augment.views is 0): training sees these pictures as they are"
+        sheets.originals([(label, views[0]) for label, views in rows], title, target)
+    else:
+        sheets.views(rows, f"Originals and views: {len(plan):,} views planned", target)
+
+
+def write_plan(plan: pa.Table, target: Path) -> None:
+    """Write the plan; equal plans give equal bytes."""
+    with atomic_file(target) as partial:
+        pq.write_table(plan, partial, compression="zstd")
+
+
+def run(params: Params, paths: Paths) -> AugmentResult:
+    """Plan the views of every training image.
+
+    Raises:
+        ArtifactError: the manifest is missing.
+        DataError: it has no training images.
+    """
+    manifest = require(paths.manifest, "dvc repro validate")
+    train = pd.read_parquet(manifest, columns=["path", "split", "label", "sha256"])
+    train = train[train["split"] == "train"]
+    if train.empty:
+        raise DataError(
+            f"{manifest} has no images of the split train, and views are drawn of those. "
+            "Put images into data/train/<class>/, then run `dvc repro`."
+        )
+    plan = plan_views(train, params.augment, params.seed)
+    frame = plan.to_pandas()
+    preview = paths.reports / "augment" / "preview.png"
+    chosen = preview_images(train, params.augment.preview_images)
+    draw_preview(chosen, frame, params, paths, preview)
+    write_plan(plan, paths.views)
+    result = AugmentResult(
+        images=len(train),
+        views=len(frame),
+        views_per_image={
+            str(label): int(views) for label, views in frame.groupby("label")["view"].max().items()
+        },
+        preview=preview,
+    )
+    print(f"augment: {result.views:,} views of {result.images:,} images; see {preview}")
+    return result
+
+
+def main() -> None:
+    """Run the step in the current folder."""
+    step_main("augment", run)
+
+
+if __name__ == "__main__":
+    main()

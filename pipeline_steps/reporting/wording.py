@@ -1,0 +1,56 @@
+"""Values of the reports' JSON files as words and numbers that a person reads.
+
+Whatever is there is shown: the steps may add keys that this page was not made for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_LISTED = 10  # Values of a list that are written out.
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A share for a person; a dash for what is no number."""
+    return f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%" if _is_number(value) else "–"
+
+
+def points(value: Any) -> str:
+    """A difference of two shares, in percentage points with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "−") if _is_number(value) else "–"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with `digits` decimals; a dash for what is none."""
+    return f"{value:,.{digits}f}" if _is_number(value) else "–"
+
+
+def plain(value: Any) -> str:
+    """Any value of a JSON file in a table's cell."""
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
+    if isinstance(value, Mapping):
+        return ", ".join(f"{words(key)}: {plain(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        more = f" and {len(value) - _LISTED} more" if len(value) > _LISTED else ""
+        return (", ".join(plain(each) for each in value[:_LISTED]) + more) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def words(key: str) -> str:
+    """A key of a JSON file as words."""
+    return str(key).replace("_", " ")
+
+
+def rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Key and value of whatever a file holds, for a table; records have tables of their own."""
+    return [(words(key), plain(value)) for key, value in facts.items() if not _is_records(value)]
+
+
+def _is_records(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
