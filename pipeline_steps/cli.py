@@ -61,6 +61,31 @@ def run(
 
 
 @app.command()
+def predict(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Images, or folders of them.")
+    ],
+    *,
+    saved_model: Annotated[Path, typer.Option(metavar="DIR", help="An exported model.")] = Path(
+        "artifacts/saved_model"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Classify images with an exported model.
+
+    Folders are searched to any depth; hidden files are skipped.
+
+    A file that the model cannot take gets a line too: invalid, and why.
+
+    Exit code: 0 all valid, 1 some invalid, 2 a path is missing (nothing done).
+    """
+    from pipeline_steps.serving.predict import command
+
+    if command(paths, saved_model, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     *,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),

@@ -18,6 +18,9 @@ from pipeline_steps.errors import ParamsError
 Severity = Literal["error", "warning"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Patience = Annotated[int, Field(ge=1, le=1000)] | None
+Mode = Literal[
+    "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCCK", "I;16", "LA;16", "RGB;16", "RGBA;16"
+]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -65,7 +68,7 @@ class Validate(Section):
     min_images_per_class: PositiveInt
     min_side_px: PositiveInt
     max_side_px: PositiveInt
-    modes: list[Literal["1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA", "CMYK", "YCCK"]]
+    modes: list[Mode]
     near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
     max_near_duplicate_share: Share
     max_class_drift: Share

@@ -1,0 +1,66 @@
+# Targets are listed by `make`. UV is found on the PATH, or installed into .uv/ from the package index.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+UV := $(shell command -v uv || echo .uv/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := true
+unexport VIRTUAL_ENV
+
+.PHONY: help install lock demo lint format test test-slow bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
+	@[ -x .venv/bin/python ] || $(UV) venv --quiet --python '>=3.11' .venv
+	$(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --editable .
+	@touch $@
+
+install: .venv/.installed ## install everything that is locked into .venv
+
+lock: | $(filter .uv/bin/uv,$(UV)) ## lock again: every extra and group, with hashes, without index addresses
+	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
+	  --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+
+data/.: | .venv/.installed
+	@dvc checkout --quiet data.dvc 2>/dev/null || sortline generate
+	@dvc add --quiet data
+
+demo: .venv/.installed | data/. ## from nothing to a gated classifier: generated photographs, small backbone
+	@sortline run --recipe demo
+	@echo; echo "Four pictures of the test split, classified by the exported model:"
+	@sortline predict --saved-model runs/demo/artifacts/saved_model \
+	  $$(ls -d data/test/glass/* data/test/shoes/* data/test/paper/* data/test/battery/* | awk 'NR % 97 == 1' | head -4)
+	@echo; echo "The report: runs/demo/report.html"
+
+lint: .venv/.installed ## ruff, ruff format, mypy strict
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: .venv/.installed ## let ruff rewrite what it can
+	ruff check --fix .
+	ruff format .
+
+test: .venv/.installed ## every test that is not slow
+	pytest
+
+test-slow: .venv/.installed ## whole graphs, kills, load
+	pytest -m slow
+
+bench: .venv/.installed ## the tables of the README (SORTLINE_WASTE10 and SORTLINE_WEIGHTS_DIR name real images and weights)
+	python bench/demo_backbone.py
+	python bench/waste10.py
+
+clean: ## remove what `make` and the graph wrote; data, the DVC cache and features stay
+	rm -rf artifacts reports runs

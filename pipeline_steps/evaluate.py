@@ -1,0 +1,211 @@
+"""Step 6: measure the exported model, by the very bytes that would be served.
+
+Reads: artifacts/saved_model, artifacts/manifest.parquet, artifacts/phase2/facts.json, history.csv
+of both phases, and the raw files of the test split.
+Writes: reports/evaluation/ (metrics.json, latency.json, predictions.parquet, confusion.csv and
+pictures), replaced as a whole.
+Refuses: a file that is not the one validated, a label that the model does not know, a test split of
+which the model can read no image.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline_steps.artifacts import Paths, atomic_dir, read_json, require, write_json
+from pipeline_steps.entry import step_main
+from pipeline_steps.errors import DataError
+from pipeline_steps.models import metrics
+from pipeline_steps.models.bootstrap import intervals
+from pipeline_steps.params import Params
+from pipeline_steps.reporting.evaluation import INVALID, draw_figures, draw_mistakes
+from pipeline_steps.serving.contract import model_digest
+from pipeline_steps.serving.latency import measure
+from pipeline_steps.serving.local_model import load_model
+from pipeline_steps.serving.scoring import Scores, read_listed, score_files
+
+_DECIMALS = 6
+_LATENCY_FILES = 16
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured: the contents of metrics.json and latency.json, and one row an image."""
+
+    metrics: dict[str, Any]
+    latency: dict[str, Any]
+    predictions: pd.DataFrame
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to `_DECIMALS`, in any nesting: the last bits of a sum are no result."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    return round(float(value), _DECIMALS) if isinstance(value, (float, np.floating)) else value
+
+
+def label_ids(names: pd.Series, labels: tuple[str, ...]) -> npt.NDArray[np.int64]:
+    """Class ids [N] of the files' labels.
+
+    Raises:
+        DataError: a label is not one of the model's.
+    """
+    if unknown := sorted(set(names) - set(labels)):
+        raise DataError(
+            f"The test split has the classes {', '.join(unknown)}; the model knows"
+            f" {', '.join(labels)}. Run `dvc repro`: it trains on the classes that are there."
+        )
+    ids = {label: index for index, label in enumerate(labels)}
+    return np.array([ids[name] for name in names], np.int64)
+
+
+def _per_class(counts: metrics.Ints, labels: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    found = metrics.per_class(counts)
+    columns = zip(found.precision, found.recall, found.f1, found.support, strict=True)
+    return {
+        label: {"precision": p, "recall": r, "f1": f, "support": int(n)}
+        for label, (p, r, f, n) in zip(labels, columns, strict=True)
+    }
+
+
+def core_metrics(
+    truth: metrics.Ints, scores: Scores, core: npt.NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Accuracy and macro-F1 over the frozen core of the test split; null when there is none."""
+    counts = metrics.confusion_counts(truth[core], scores.class_id[core], len(scores.labels))
+    images = int(core.sum())
+    return {
+        "accuracy": float(metrics.accuracy(counts)) if images else None,
+        "macro_f1": float(metrics.macro_f1(counts)) if images else None,
+        "images": images,
+    }
+
+
+def gaps(trained: dict[str, float], test_accuracy: float) -> dict[str, float]:
+    """Differences in accuracy between the splits: what is learnt by heart shows here."""
+    train, val = trained["train_accuracy"], trained["val_accuracy"]
+    return {
+        "train_val": train - val,
+        "train_test": train - test_accuracy,
+        "val_test": val - test_accuracy,
+    }
+
+
+def summarise(truth: metrics.Ints, scores: Scores, params: Params) -> dict[str, Any]:
+    """Every figure that needs only the answers [N] and the true classes [N].
+
+    An image without an answer is wrong, with all probabilities zero: Brier 1. It has no confidence,
+    so the calibration error is of the others.
+
+    Raises:
+        DataError: the model answered for no image.
+    """
+    if not scores.valid.any():
+        raise DataError(
+            f"The exported model can read none of the {len(truth)} test images."
+            " Run `dvc repro validate`, which names what is wrong with them."
+        )
+    counts = metrics.confusion_counts(truth, scores.class_id, len(scores.labels))
+    right, valid = truth == scores.class_id, scores.valid
+    return {
+        "accuracy": float(metrics.accuracy(counts)),
+        "macro_f1": float(metrics.macro_f1(counts)),
+        "ece": metrics.expected_calibration_error(scores.confidence[valid], right[valid]),
+        "brier": metrics.brier(scores.probabilities, truth),
+        "images": len(truth),
+        "invalid": int((~valid).sum()),
+        "intervals": intervals(counts, params.evaluate.bootstrap_samples, params.seed),
+        "per_class": _per_class(counts, scores.labels),
+    }
+
+
+def prediction_rows(files: pd.DataFrame, truth: metrics.Ints, scores: Scores) -> pd.DataFrame:
+    """One row an image: what it is, what the model says, and every probability."""
+    rows = files[["path", "sha256", "label", "core"]].reset_index(drop=True)
+    rows = rows.assign(
+        predicted=scores.names(INVALID),
+        probability=scores.confidence,
+        correct=truth == scores.class_id,
+        valid=scores.valid,
+    )
+    probabilities = pd.DataFrame(
+        scores.probabilities, columns=[f"p_{label}" for label in scores.labels]
+    )
+    order = ["path", "sha256", "label", "predicted", "probability", "correct", "valid", "core"]
+    return pd.concat([rows[order], probabilities], axis=1)
+
+
+def _latency_bytes(rows: pd.DataFrame, root: Path) -> list[bytes]:
+    """A few files the model can read, spread evenly over the split."""
+    valid = rows[rows["valid"]]
+    every = max(1, len(valid) // _LATENCY_FILES)
+    chosen = valid.iloc[::every].head(_LATENCY_FILES)
+    listed = zip(chosen["path"], chosen["sha256"], strict=True)
+    return [read_listed(root / path, sha256) for path, sha256 in listed]
+
+
+def held_out(paths: Paths) -> pd.DataFrame:
+    """Rows of the manifest that are the test split, sorted by path."""
+    manifest = pd.read_parquet(require(paths.manifest, "dvc repro validate"))
+    return manifest[manifest["split"] == "test"].sort_values("path", ignore_index=True)
+
+
+def evaluate(params: Params, paths: Paths) -> Evaluation:
+    """Score the exported model on the test split, and time it."""
+    facts = read_json(paths.phase2 / "facts.json", "dvc repro fine_tune_phase2")
+    folder = require(paths.saved_model, "dvc repro export")
+    files, model = held_out(paths), load_model(folder)
+    truth = label_ids(files["label"], tuple(model.labels))
+    scores = score_files(model, files, paths.root, "evaluate")
+    found = summarise(truth, scores, params)
+    found["core"] = core_metrics(truth, scores, files["core"].to_numpy(bool))
+    found["gaps"] = gaps(facts["metrics"], found["accuracy"])
+    found["model_digest"] = model_digest(folder)
+    rows = prediction_rows(files, truth, scores)
+    timed = measure(model, _latency_bytes(rows, paths.root), params.evaluate.latency_calls)
+    return Evaluation(_rounded(found), timed, rows)
+
+
+def _write(result: Evaluation, params: Params, paths: Paths) -> None:
+    histories = [
+        pd.read_csv(require(paths.reports / step / "history.csv", f"dvc repro {step}"))
+        for step in ("train_phase1", "fine_tune_phase2")
+    ]
+    with atomic_dir(paths.reports / "evaluation") as target:
+        write_json(target / "metrics.json", result.metrics)
+        write_json(target / "latency.json", result.latency)
+        result.predictions.to_parquet(target / "predictions.parquet", index=False)
+        pairs = result.predictions[["label", "predicted"]]
+        pairs.set_axis(["actual", "predicted"], axis=1).to_csv(
+            target / "confusion.csv", index=False
+        )
+        draw_figures(result.predictions, result.metrics["per_class"], histories, target)
+        draw_mistakes(result.predictions, params, paths.root, target / "mistakes.png")
+
+
+def run(params: Params, paths: Paths) -> Evaluation:
+    """Run the step."""
+    result = evaluate(params, paths)
+    _write(result, params, paths)
+    found = result.metrics
+    print(
+        f"evaluate: accuracy {found['accuracy']:.4f}, macro-F1 {found['macro_f1']:.4f},"
+        f" calibration error {found['ece']:.4f} on {found['images']} images;"
+        f" {result.latency['p50_ms']:.1f} ms an image"
+    )
+    return result
+
+
+def main() -> None:
+    """Run the step in the current folder."""
+    step_main("evaluate", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Step 5: write the SavedModel whose bytes are scored, gated and served, and prove what it is.
+
+Reads: `artifacts/phase2/`, `artifacts/manifest.parquet`, the validation split's files in `data/`.
+Writes: `artifacts/saved_model/` (with `assets.extra/contract.json`), `reports/export.json`.
+Refuses: a model that, reloaded from disk, disagrees with the trained network or with itself, does
+not keep its contract, or holds an operation that has no place in a server. Nothing is written then.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tensorflow as tf
+from tqdm import tqdm
+
+import pipeline_steps
+from pipeline_steps.artifacts import Paths, atomic_dir, require, write_json
+from pipeline_steps.entry import step_main
+from pipeline_steps.errors import DataError, ExportError
+from pipeline_steps.images.decode import guarded_decode
+from pipeline_steps.models.backbones import ARCHITECTURES
+from pipeline_steps.models.calibration import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    fit_temperature,
+    negative_log_likelihood,
+)
+from pipeline_steps.models.network import load_network
+from pipeline_steps.params import Params
+from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
+from pipeline_steps.serving.graph import (
+    Operations,
+    check_operations,
+    min_serving_version,
+    read_operations,
+)
+from pipeline_steps.serving.local_model import load_model
+from pipeline_steps.serving.parity import Parity, batches, parity_files, prove_parity
+from pipeline_steps.serving.signature import Exported, check_signatures, write_saved_model
+
+_FORMATS = ("jpeg", "png", "webp")
+_RESIZE = "bilinear, stretched to the square, without antialiasing (tf.image.resize)"
+_ORIENTATION = "ignored by the graph: apply it before sending, as ingest did"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature, and the validation split's negative log-likelihood at 1 and at it.
+
+    `at_limit`: it was fitted, and the split would have it further out than we go.
+    """
+
+    temperature: float
+    at_limit: bool
+    nll_before: float
+    nll_after: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What reports/export.json holds."""
+
+    model_digest: str
+    min_serving_version: str
+    size_bytes: int
+    operations: int
+    calibration: Calibration
+    parity: Parity
+
+
+def read_manifest(paths: Paths, labels: tuple[str, ...]) -> pd.DataFrame:
+    """Path, split, label and sha256 of every image.
+
+    Raises:
+        DataError: the classes are not the trained ones, or there is no validation image.
+    """
+    columns = ["path", "split", "label", "sha256"]
+    manifest = pd.read_parquet(require(paths.manifest, "dvc repro validate"), columns=columns)
+    found = sorted(set(manifest["label"]))
+    if found != list(labels):
+        raise DataError(
+            f"The dataset's classes are {', '.join(found)}; the network was trained on"
+            f" {', '.join(labels)}. Run `dvc repro`: it trains on the classes that are there."
+        )
+    if not (manifest["split"] == "val").any():
+        raise DataError(
+            "The validation split is empty. Run `dvc repro validate` for what is there."
+        )
+    return manifest
+
+
+def validation_logits(
+    network: keras.Model, files: pd.DataFrame, root: Path, params: Params
+) -> npt.NDArray[np.float32]:
+    """The trained network's logits [N, C] for the files' images, in their order.
+
+    Raises:
+        DataError: a file is not the validated one, or does not decode.
+        ExportError: a logit is not finite.
+    """
+
+    def forward(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        size_px, cap = params.backbone.image_size_px, params.images.max_pixels
+        images, valid = guarded_decode(data, size_px, cap)
+        return network(images, training=False), valid
+
+    run_batch = tf.function(forward, input_signature=[tf.TensorSpec([None], tf.string)])
+    rows, decoded = [], []
+    with tqdm(total=len(files), unit="img", desc="export: validation logits") as progress:
+        for batch in batches(files, root, params.features.batch_size):
+            logits, valid = run_batch(tf.constant(batch, tf.string))
+            rows.append(logits.numpy())
+            decoded.append(valid.numpy())
+            progress.update(len(batch))
+    if refused := files["path"][~np.concatenate(decoded)].tolist():
+        raise DataError(f"{refused[0]} does not decode. Run `dvc repro validate` to see why.")
+    found = np.concatenate(rows)
+    if not np.isfinite(found).all():
+        raise ExportError(
+            "The network's logits are not finite on the validation split: its training diverged."
+            " Lower fine_tune_phase2.learning_rate and run `dvc repro`."
+        )
+    return found
+
+
+def calibrate(
+    logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64], wanted: float | str
+) -> Calibration:
+    """Fit the temperature, or take the one that params give."""
+    fitted = isinstance(wanted, str)
+    value = fit_temperature(logits, class_ids) if isinstance(wanted, str) else wanted
+    # Rounded, so that the number in the report and the contract is the one in the graph.
+    temperature = float(f"{value:.6g}")
+    return Calibration(
+        temperature,
+        fitted and not MIN_TEMPERATURE * 1.001 < temperature < MAX_TEMPERATURE / 1.001,
+        negative_log_likelihood(logits, class_ids),
+        negative_log_likelihood(logits, class_ids, temperature),
+    )
+
+
+def describe(
+    exported: Exported, manifest: pd.DataFrame, operations: Operations, params: Params
+) -> Contract:
+    """The contract of a model, without its digest."""
+    architecture = ARCHITECTURES[params.backbone.architecture]
+    counts = manifest["label"][manifest["split"] == "train"].value_counts()
+    return Contract(
+        format_version=1,
+        signatures=signatures(len(exported.labels), exported.image_size_px),
+        labels=tuple(exported.labels),
+        preprocessing=Preprocessing(
+            image_size_px=exported.image_size_px,
+            resize=_RESIZE,
+            scale=architecture.scale,
+            offset=architecture.offset,
+            max_pixels=exported.max_pixels,
+            formats=_FORMATS,
+            exif_orientation=_ORIENTATION,
+        ),
+        temperature=exported.temperature,
+        train_class_counts={label: int(counts.get(label, 0)) for label in exported.labels},
+        versions={
+            "sortline": pipeline_steps.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        },
+        min_serving_version=min_serving_version(operations),
+        model_digest="",
+    )
+
+
+def write_export(
+    exported: Exported,
+    calibration: Calibration,
+    manifest: pd.DataFrame,
+    params: Params,
+    paths: Paths,
+) -> Report:
+    """Write the SavedModel, reload it, prove it, and only then put it in its place.
+
+    Raises:
+        ExportError: a proof fails; what was there before stays.
+    """
+    files = parity_files(manifest[manifest["split"] == "val"], params.export.parity_images)
+    with atomic_dir(paths.saved_model) as folder:
+        write_saved_model(exported, folder)
+        operations = read_operations(folder)
+        check_operations(operations)
+        contract = write_contract(folder, describe(exported, manifest, operations, params))
+        served = load_model(folder)
+        check_signatures(served.loaded, contract.signatures)
+        parity = prove_parity(exported.network, served, files, paths.root)
+        size_bytes = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+    return Report(
+        contract.model_digest,
+        contract.min_serving_version,
+        size_bytes,
+        operations.total,
+        calibration,
+        parity,
+    )
+
+
+def _keep_to_cpu() -> None:
+    # On a GPU, TF32 and the choice of kernels at run time break parity and bitwise agreement.
+    if tf.config.get_visible_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")
+
+
+def run(params: Params, paths: Paths) -> Report:
+    """Run the step."""
+    _keep_to_cpu()
+    network, labels = load_network(paths.phase2, params)
+    manifest = read_manifest(paths, labels)
+    files = manifest[manifest["split"] == "val"]
+    logits = validation_logits(network, files, paths.root, params)
+    ids = np.array([labels.index(label) for label in files["label"]], np.int64)
+    calibration = calibrate(logits, ids, params.export.temperature)
+    exported = Exported(
+        network,
+        labels,
+        calibration.temperature,
+        params.backbone.image_size_px,
+        params.images.max_pixels,
+    )
+    report = write_export(exported, calibration, manifest, params, paths)
+    write_json(paths.reports / "export.json", asdict(report))
+    _print(report)
+    return report
+
+
+def _print(report: Report) -> None:
+    found = report.calibration
+    differs = max(report.parity.max_difference_tensors, report.parity.max_difference_bytes)
+    print(
+        f"export: temperature {found.temperature:.4g} (validation loss {found.nll_before:.4f} ->"
+        f" {found.nll_after:.4f}), {report.size_bytes / 1e6:.1f} MB, differs by {differs:.1e} from"
+        f" Keras on {report.parity.images} images, model {report.model_digest[:12]}"
+    )
+    if found.at_limit:
+        print(
+            "export: the fitted temperature is at its limit: the validation split is too easy or"
+            " too small to fit it. Set export.temperature to 1.0 to leave confidences as they are."
+        )
+
+
+def main() -> None:
+    """Run the step in the current folder."""
+    step_main("export", run)
+
+
+if __name__ == "__main__":
+    main()
