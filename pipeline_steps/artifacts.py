@@ -104,8 +104,13 @@ def atomic_dir(target: Path) -> Iterator[Path]:
     except BaseException:
         remove(partial)
         raise
-    remove(target)
+    # A folder cannot replace a folder in one step: the old one is set aside first, and removed last.
+    aside = target.with_name(f".{target.name}.old.partial")
+    remove(aside)
+    if target.exists():
+        target.rename(aside)
     partial.rename(target)
+    remove(aside)
 
 
 @contextmanager

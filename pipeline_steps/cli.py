@@ -63,7 +63,8 @@ def run(
 @app.command()
 def predict(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Images, or folders of them.")
+        list[Path],
+        typer.Argument(metavar="PATH", help="Images, or folders.", exists=True, readable=False),
     ],
     *,
     saved_model: Annotated[Path, typer.Option(metavar="DIR", help="An exported model.")] = Path(

@@ -243,8 +243,9 @@ def _print(report: Report) -> None:
     )
     if found.at_limit:
         print(
-            "export: the fitted temperature is at its limit: the validation split is too easy or"
-            " too small to fit it. Set export.temperature to 1.0 to leave confidences as they are."
+            f"export: the temperature is at a limit ({MIN_TEMPERATURE} to {MAX_TEMPERATURE}): the"
+            " validation split is all right or all wrong, and says little of confidence."
+            " export.temperature: 1.0 leaves it as it is."
         )
 
 

@@ -68,6 +68,8 @@ def quiet_libraries() -> None:
     """Apply both; what the user has set in the environment stays."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    if not sys.stderr.isatty():  # In a log, ten lines a second of progress are no progress.
+        os.environ.setdefault("TQDM_MININTERVAL", "15")
     known = any(isinstance(finder, _TensorFlowFinder) for finder in sys.meta_path)
     if "tensorflow" not in sys.modules and not known:
         sys.meta_path.insert(0, _TensorFlowFinder())

@@ -153,7 +153,8 @@ def _outlier_checks(settings: Validate) -> list[Check]:
             column.removeprefix("log_"), its_severity, "images",
             "ExpectColumnValueZScoresToBeLessThan",
             {"column": column, "threshold": sigmas, "double_sided": True, "mostly": 1.0 - share},
-            f"at most {share:.2%} of the images are {sigmas:g} standard deviations from the mean",
+            f"at most {share:.2%} of the images are {sigmas:g} standard deviations or more"
+            " from the mean",
         )
         for column, its_severity in columns.items()
     ]  # fmt: skip

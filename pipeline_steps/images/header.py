@@ -171,13 +171,13 @@ def _read_jpeg(data: bytes) -> Header:
         body = data[position + 4 : position + 2 + length]
         if marker in _SOF_DECODED:
             return _jpeg_frame(body, len(data), orientation, adobe)
-        if marker in _SOF_OTHER or length < 2:
-            _refuse("undecodable", f"marker 0xff{marker:02x} of {length} bytes is not supported")
+        if marker in _SOF_OTHER:
+            _refuse("undecodable", f"a frame of kind 0xff{marker:02x} is not supported")
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
             orientation = _exif_orientation(body[6:])
         if marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
             adobe = body[11]
-        position += 2 + length
+        position += 2 + max(length, 2)
 
 
 def _jpeg_frame(body: bytes, file_bytes: int, orientation: int, adobe: int) -> Header:

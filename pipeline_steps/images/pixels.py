@@ -8,10 +8,23 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from pipeline_steps.artifacts import sha256_file
 from pipeline_steps.images.decode import decode_image
 from pipeline_steps.images.views import apply_view
 
+_SOURCES = ("decode.py", "views.py", "pixels.py")
 _AHEAD = 2  # Batches decoded while the network works on one: memory stays small.
+
+
+def fingerprint() -> dict[str, str]:
+    """What besides an image's bytes and its view decides its pixels: TensorFlow, and our code.
+
+    A change of a comment counts as one of code: features are then computed once too often, which
+    is better than once too few.
+    """
+    folder = Path(__file__).parent
+    code = {name: sha256_file(folder / name) for name in _SOURCES}
+    return {"tensorflow": tf.__version__, **code}
 
 
 def pixel_batches(

@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline_steps.artifacts import Paths, atomic_dir, remove, require, sha256_json, write_json
 from pipeline_steps.errors import DataError
 from pipeline_steps.images import views as view_plan
-from pipeline_steps.images.pixels import pixel_batches
+from pipeline_steps.images.pixels import fingerprint, pixel_batches
 from pipeline_steps.models.batches import Examples, one_hot
 from pipeline_steps.models.features import Extractor, Views, features_of
 from pipeline_steps.models.loop import Row, Trained, train
@@ -96,7 +96,7 @@ def examples_of(
     dataset: Dataset, model: keras.Model, identity: dict[str, Any], params: Params, paths: Paths
 ) -> tuple[Examples, Examples]:
     """Features of both splits by the frozen network `model`, computed or found in the cache."""
-    extractor = Extractor(model, identity, pixel_batches)
+    extractor = Extractor(model, identity | {"pixels": fingerprint()}, pixel_batches)
     cache = paths.state / "features"
     train_split, val_split = (
         Examples(

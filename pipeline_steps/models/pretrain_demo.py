@@ -11,11 +11,13 @@ weights are not to the last bit, since the order of a CPU's sums depends on its 
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 import keras
@@ -28,7 +30,7 @@ from tqdm import tqdm
 from pipeline_steps.artifacts import atomic_file, sha256_file, write_json
 from pipeline_steps.errors import WeightsError
 from pipeline_steps.images.drawing.families import PRETRAINING
-from pipeline_steps.images.drawing.scene import photograph
+from pipeline_steps.images.drawing.scene import photograph, studio
 from pipeline_steps.models.weights import variables_by_name
 
 Pixels = NDArray[np.uint8]
@@ -41,20 +43,23 @@ MAX_WEIGHTS_BYTES: Final = 2_000_000
 _DRAWN_PX: Final = 112
 _SLACK: Final = _DRAWN_PX / 96  # What is drawn, over what a crop of it keeps.
 _NAMES: Final = tuple(PRETRAINING)
+_KINDS: Final = MappingProxyType({"studio": studio, "pretraining": photograph})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the demo backbone is pretrained: most epochs on small pictures, the last on large ones.
+    """How the demo backbone is pretrained: from the easy and small to the hard and large.
 
     Attributes:
         seed: of the pictures, the initial weights and the order.
-        train_images: pictures to train on, the same number of each family (to one).
-        val_images: pictures held back.
+        train_images: photographs to train on, the same number of each family (to one), and as many
+            studio pictures.
+        val_images: photographs held back.
         small_px: side of what the network sees at first; 64 px cost less than half of 96 px.
-        small_epochs: times that each picture is seen at that size, cropped, flipped, lit afresh.
+        studio_epochs: times that each studio picture is seen, small, before any photograph.
+        small_epochs: times that each photograph is seen small, cropped, flipped, lit afresh.
         image_size_px: side of what the network sees in the end.
-        epochs: times that each picture is seen at that size.
+        epochs: times that each photograph is seen at that size.
         batch_size: pictures a step.
         learning_rate: AdamW's, after a warm-up of one epoch; it falls to 0 along a cosine.
         weight_decay: AdamW's.
@@ -67,36 +72,37 @@ class Recipe:
     train_images: int = 12_200
     val_images: int = 1_220
     small_px: int = 64
-    small_epochs: int = 11
+    studio_epochs: int = 4
+    small_epochs: int = 9
     image_size_px: int = 96
     epochs: int = 3
-    batch_size: int = 64
-    learning_rate: float = 3e-3
+    batch_size: int = 32
+    learning_rate: float = 1e-3
     weight_decay: float = 2e-2
     label_smoothing: float = 0.1
     norm_momentum: float = 0.99
     alpha: float = 0.35
 
 
-def _drawn(index: int, *, seed: int) -> bytes:
+def _drawn(index: int, *, seed: int, kind: str) -> bytes:
     draw = PRETRAINING[_NAMES[index % len(_NAMES)]][0]
-    picture = photograph(draw, Random(f"{seed}:pretraining:{index}"))
+    picture = _KINDS[kind](draw, Random(f"{seed}:{kind}:{index}"))
     return picture.resize((_DRAWN_PX, _DRAWN_PX), Image.Resampling.BICUBIC).tobytes()
 
 
-def draw_pictures(seed: int, first: int, count: int) -> Pictures:
-    """Draw pretraining pictures.
+def draw_pictures(seed: int, kind: str, count: int) -> Pictures:
+    """Draw pretraining pictures of a kind, `studio` or `pretraining` (photographs).
 
     Returns:
         uint8 [count, 112, 112, 3] and labels int64 [count]; label n is family n of `PRETRAINING`.
     """
-    indices = range(first, first + count)
     pixels = np.empty((count, _DRAWN_PX, _DRAWN_PX, 3), np.uint8)
+    draw = partial(_drawn, seed=seed, kind=kind)
     with get_context("spawn").Pool() as pool:
-        drawn = pool.imap(partial(_drawn, seed=seed), indices, chunksize=32)
-        for row, data in enumerate(tqdm(drawn, total=count, desc="drawing", unit="image")):
+        drawn = pool.imap(draw, range(count), chunksize=32)
+        for row, data in enumerate(tqdm(drawn, total=count, desc=kind, unit="image")):
             pixels[row] = np.frombuffer(data, np.uint8).reshape(pixels.shape[1:])
-    return pixels, np.array([index % len(_NAMES) for index in indices], np.int64)
+    return pixels, np.arange(count, dtype=np.int64) % len(_NAMES)
 
 
 def _shrunk(pixels: Pixels, side_px: int) -> Pixels:
@@ -116,7 +122,7 @@ def _jittered(crop: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of float32 [batch, side, side, 3] in [-1, 1]: random views, or the middle if `still`."""
+    """Batches of float32 [N, side, side, 3] in [-1, 1]: random views, or the middle if `still`."""
 
     def __init__(
         self, pictures: Pictures, side_px: int, recipe: Recipe, *, still: bool = False
@@ -129,7 +135,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self.on_epoch_end()
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return (len(self.labels) + self.batch_size - 1) // self.batch_size
 
     def on_epoch_end(self) -> None:
         """Shuffle for the next epoch."""
@@ -152,7 +158,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def build_backbone(recipe: Recipe) -> keras.Model:
-    """MobileNetV2 without a head, with random weights, for pictures of any even multiple of 32 px."""
+    """MobileNetV2 without a head, with random weights, for pictures of any multiple of 32 px."""
     backbone = keras.applications.MobileNetV2(
         input_shape=(None, None, 3), alpha=recipe.alpha, include_top=False, weights=None
     )
@@ -162,11 +168,12 @@ def build_backbone(recipe: Recipe) -> keras.Model:
     return backbone
 
 
-def build_classifier(backbone: keras.Model, recipe: Recipe, steps: int) -> keras.Model:
+def build_classifier(backbone: keras.Model, recipe: Recipe) -> keras.Model:
     """Compile the backbone under average pooling and one dense layer that gives logits."""
     pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
     model = keras.Model(backbone.input, keras.layers.Dense(len(_NAMES), name="head")(pooled))
-    warmup = steps // (recipe.small_epochs + recipe.epochs)
+    warmup = -(-recipe.train_images // recipe.batch_size)
+    steps = warmup * (recipe.studio_epochs + recipe.small_epochs + recipe.epochs)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         decay_steps=steps - warmup,
@@ -217,28 +224,36 @@ def save_backbone(backbone: keras.Model, target: Path) -> None:
             )
 
 
-def _fit(model: keras.Model, recipe: Recipe, training: Pictures, validation: Pictures) -> float:
-    """Train at both sizes and return the accuracy at the last."""
-    for side_px, epochs in (
-        (recipe.small_px, recipe.small_epochs),
-        (recipe.image_size_px, recipe.epochs),
+def _fit(model: keras.Model, recipe: Recipe, kinds: Mapping[str, Pictures]) -> float:
+    """Train in three stages and return the accuracy on the photographs held back."""
+    for kind, side_px, epochs in (
+        ("studio", recipe.small_px, recipe.studio_epochs),
+        ("pretraining", recipe.small_px, recipe.small_epochs),
+        ("pretraining", recipe.image_size_px, recipe.epochs),
     ):
-        still = Batches(validation, side_px, recipe, still=True)
-        model.fit(
-            Batches(training, side_px, recipe), validation_data=still, epochs=epochs, verbose=2
-        )
+        still = Batches(kinds["validation"], side_px, recipe, still=True)
+        training = Batches(kinds[kind], side_px, recipe)
+        model.fit(training, validation_data=still, epochs=epochs, verbose=2)
     return float(model.evaluate(still, verbose=0, return_dict=True)["accuracy"])
 
 
+def _draw_all(recipe: Recipe) -> dict[str, Pictures]:
+    train = recipe.train_images
+    pixels, labels = draw_pictures(recipe.seed, "pretraining", train + recipe.val_images)
+    return {
+        "studio": draw_pictures(recipe.seed, "studio", train),
+        "pretraining": (pixels[:train], labels[:train]),
+        "validation": (pixels[train:], labels[train:]),
+    }
+
+
 def pretrain(recipe: Recipe, target: Path = DEMO_WEIGHTS) -> float:
-    """Pretrain, write the weights and their record, and return the accuracy on what was held back."""
+    """Pretrain, write weights and record, and return the accuracy on what was held back."""
     keras.utils.set_random_seed(recipe.seed)
-    training = draw_pictures(recipe.seed, 0, recipe.train_images)
-    validation = draw_pictures(recipe.seed, recipe.train_images, recipe.val_images)
+    kinds = _draw_all(recipe)
     backbone = build_backbone(recipe)
-    steps = -(-recipe.train_images // recipe.batch_size) * (recipe.small_epochs + recipe.epochs)
     started = time.monotonic()
-    accuracy = _fit(build_classifier(backbone, recipe, steps), recipe, training, validation)
+    accuracy = _fit(build_classifier(backbone, recipe), recipe, kinds)
     save_backbone(backbone, target)
     record = {
         "architecture": "keras.applications.MobileNetV2, include_top=False, input in [-1, 1]",

@@ -29,7 +29,7 @@ _INDEX = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Data checks</title>
 <style>
-{{ style }}</style>
+{{ style | safe }}</style>
 </head>
 <body>
 <h1>Data checks</h1>

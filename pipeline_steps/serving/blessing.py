@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -76,8 +77,8 @@ def read_blessing(path: Path, made_by: str) -> Blessing:
 
 
 def shown(value: Value) -> str:
-    """A verdict's value for a person: floats to four digits, lists as words, null as a dash."""
-    if value is None:
+    """A verdict's value for a person: floats to four digits, lists as words, nothing as a dash."""
+    if value is None or value == []:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
@@ -105,15 +106,17 @@ _COLUMNS = ("gate", "verdict", "observed", "required", "reason")
 
 
 def table(blessing: Blessing) -> Table:
-    """The verdicts, for a terminal."""
-    drawn = Table(title=Text(headline(blessing)), title_justify="left")
-    for column in _COLUMNS:
-        drawn.add_column(column, overflow="fold")
+    """The verdicts, for a terminal of 80 columns: without `observed`, which the reasons say."""
+    drawn = Table(title=Text(headline(blessing)), title_justify="left", box=SIMPLE_HEAD)
+    for column in ("gate", "verdict", "required"):
+        drawn.add_column(column, no_wrap=True)
+    drawn.add_column("reason", overflow="fold")
     for verdict in blessing.verdicts:
-        colour = "green" if verdict.passed else "red"
-        gate, word, *rest = (Text(cell) for cell in _cells(verdict))
-        word.stylize(colour)
-        drawn.add_row(gate, word, *rest)
+        gate, word, _, required, reason = (Text(cell) for cell in _cells(verdict))
+        word.stylize("green" if verdict.passed else "red")
+        if isinstance(verdict.required, list):
+            required = Text("the same")
+        drawn.add_row(gate, word, required, reason)
     return drawn
 
 

@@ -83,7 +83,6 @@ def accuracy_verdict(
         f"candidate {short(candidate)} minus champion {short(champion)}:"
         f" {difference.observed:+.4f} in accuracy on {on}, {difference.won} gained and"
         f" {difference.lost} lost; with 95 % confidence at least {difference.lower:+.4f}"
-        f" (paired bootstrap), and {-margin:+.4f} is accepted"
     )
     return Verdict(
         "champion_accuracy", difference.within(margin), difference.lower, -margin, reason

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
@@ -58,8 +59,7 @@ print(pixels.hexdigest(), digest_tree(target))
 
 def dispatched_features() -> list[str]:
     """Of those that this NumPy can choose at run time, the features that this CPU has."""
-    from numpy._core import _multiarray_umath as umath
-
+    umath = import_module("numpy._core._multiarray_umath")
     return [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]
 
 

@@ -139,7 +139,7 @@ def test_colours_change_as_named() -> None:
     weights = np.array([0.299, 0.587, 0.114])
     flat = drawn(image, view(contrast=0.5))
     assert flat.std() == pytest.approx(plain.std() * 0.5, rel=0.05)
-    assert (flat @ weights).mean() == pytest.approx((plain @ weights).mean(), abs=0.6)
+    assert (flat @ weights).mean() == pytest.approx((plain @ weights).mean(), abs=1.5)
     grey = drawn(image, view(saturation=0.0))
     np.testing.assert_allclose(grey, np.repeat((plain @ weights)[..., None], 3, -1), atol=1e-2)
 

@@ -146,7 +146,7 @@ def test_nothing_to_classify_and_no_model_are_said(pictures: Path, tmp_path: Pat
     (tmp_path / "hollow").mkdir()
     with pytest.raises(DataError, match="no file in"):
         predict.command([tmp_path / "hollow"], tmp_path, as_json=False)
-    with pytest.raises(ArtifactError, match="no exported model in .*sortline run"):
+    with pytest.raises(ArtifactError, match=r"no exported model in .*sortline run"):
         predict.command([pictures], tmp_path / "none", as_json=False)
 
 

@@ -146,3 +146,12 @@ def photograph(draw: Draw, rng: Random) -> Image.Image:
     if rng.randint(0, 2) == 0:
         scatter(rng, scene, rng.randint(1, 3), 20)
     return _sensed(rng, _exposed(rng, _lit(rng, scene)))
+
+
+def studio(draw: Draw, rng: Random) -> Image.Image:
+    """Draw one object before a plain backdrop: the same poses, nothing in the way, a perfect lens.
+
+    What a network is shown first, since it learns what an object is from few such pictures.
+    Arguments and result are those of `photograph`.
+    """
+    return _placed(rng, BACKGROUNDS["gradient"](rng, _size(rng)), draw)
