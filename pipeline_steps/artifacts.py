@@ -104,7 +104,7 @@ def atomic_dir(target: Path) -> Iterator[Path]:
     except BaseException:
         remove(partial)
         raise
-    # A folder cannot replace a folder in one step: the old one is set aside first, and removed last.
+    # A folder cannot replace another in one step: the old one is set aside, and removed last.
     aside = target.with_name(f".{target.name}.old.partial")
     remove(aside)
     if target.exists():

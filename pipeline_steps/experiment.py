@@ -1,8 +1,8 @@
 """`sortline run`: the graph with a recipe laid over params.yaml, as a DVC experiment.
 
-The experiment runs in a temporary copy of the repository (`dvc exp run --temp`), so that the
-user's params.yaml and working tree stay as they are, while DVC's stage cache and `dvc exp show` know of it.
-What it made is brought to `runs/<recipe>/`, laid out like the repository.
+The experiment runs in a temporary copy of the repository (`dvc exp run --temp`): params.yaml and
+the working tree stay as they are, while DVC's stage cache and `dvc exp show` know of it. What it
+made is brought to `runs/<recipe>/`, laid out like the repository.
 """
 
 import json

@@ -24,13 +24,17 @@ class _StopError(Exception):
     pass
 
 
+def _write_and_stop(file: Path) -> None:
+    file.write_text("half")
+    raise _StopError
+
+
 def test_a_failed_write_leaves_the_old_folder_and_no_rest(tmp_path: Path) -> None:
     target = tmp_path / "out"
     with atomic_dir(target) as folder:
         (folder / "a").write_text("old")
     with pytest.raises(_StopError), atomic_dir(target) as folder:
-        (folder / "a").write_text("new")
-        raise _StopError
+        _write_and_stop(folder / "a")
     assert (target / "a").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -39,8 +43,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     write_json(target, {"a": 1})
     with pytest.raises(_StopError), atomic_file(target) as partial:
-        partial.write_text("half")
-        raise _StopError
+        _write_and_stop(partial)
     assert read_json(target, "x") == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
 

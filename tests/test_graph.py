@@ -1,4 +1,4 @@
-"""dvc.yaml says all that a stage depends on: a forgotten module would leave stale results in use."""
+"""dvc.yaml says all that a stage depends on: a forgotten module would leave stale results."""
 
 import ast
 from pathlib import Path

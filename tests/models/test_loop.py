@@ -129,7 +129,7 @@ def test_a_killed_run_ends_with_the_undisturbed_weights(
 
 
 def test_decisions_are_those_of_keras_fit(tmp_path: Path) -> None:
-    ours, model = _train(_REFERENCE, tmp_path / "x", lambda _: None)
+    ours, _ = _train(_REFERENCE, tmp_path / "x", lambda _: None)
     best = min(ours.history, key=lambda row: row["val_loss"])
     assert ours.best_epoch == best["epoch"]
     assert len(ours.history) == min(12, best["epoch"] + 5)

@@ -1,4 +1,4 @@
-"""Pretrained weights: the order in which they are looked for, and what is said when they are not."""
+"""Pretrained weights: where they are looked for, and what is said when they are not there."""
 
 from pathlib import Path
 
