@@ -110,6 +110,22 @@ def test_refusals_are_a_line_and_a_code(
     assert said in capsys.readouterr().err
 
 
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(tmp_path / "old.json", 1)
+
+    def work() -> None:
+        with atomic_file(tmp_path / "old.json") as partial:
+            partial.symlink_to("/dev/full")  # Every write to it fails as on a full disk.
+            partial.write_text("x" * 100_000)
+
+    assert exit_code_of(work) == 2
+    assert "disk is full" in capsys.readouterr().err
+    assert read_json(tmp_path / "old.json", "x") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+
+
 def test_a_defect_of_ours_keeps_its_traceback() -> None:
     def work() -> None:
         raise ZeroDivisionError

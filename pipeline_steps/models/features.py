@@ -7,7 +7,7 @@ the cut and the storage type. Deleting it costs time and changes nothing.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
@@ -90,21 +90,25 @@ def _forward(model: keras.Model) -> Callable[[Array], Any]:
     return lambda x: keras.ops.convert_to_numpy(model.predict_on_batch(x))
 
 
+def _write_header(file: BinaryIO, shape: tuple[int, ...], storage: str) -> None:
+    description = np.lib.format.dtype_to_descr(np.dtype(storage))
+    header = {"descr": description, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 def _compute(views: Views, extractor: Extractor, settings: Features, target: Path) -> None:
     forward = _forward(extractor.model)
     shape = (len(views.files), *extractor.model.output_shape[1:])
-    store = np.lib.format.open_memmap(target, "w+", dtype=settings.storage, shape=shape)
     size_px = extractor.model.input_shape[1]
     batches = extractor.pixels(views.files, views.vectors, size_px, settings.batch_size)
-    row = 0
     label = f"features at {extractor.identity['cut']}"
-    with tqdm(total=len(views.files), unit="img", desc=label) as bar:
+    # Appended with plain writes: on a full disk a write says so, a memory map dies of SIGBUS.
+    with target.open("wb") as file, tqdm(total=shape[0], unit="img", desc=label) as bar:
+        _write_header(file, shape, settings.storage)
         for pixels in batches:
             features = forward(pixels)
-            store[row : row + len(features)] = features
-            row += len(features)
+            file.write(np.ascontiguousarray(features, settings.storage).tobytes())
             bar.update(len(features))
-    store.flush()
 
 
 def features_of(views: Views, extractor: Extractor, settings: Features, cache: Path) -> Array:
