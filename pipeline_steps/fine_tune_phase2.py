@@ -28,7 +28,6 @@ from pipeline_steps.models.phase import (
     PhaseRun,
     examples_of,
     read_dataset,
-    resume_file,
     run_phase,
 )
 from pipeline_steps.params import Params
@@ -90,15 +89,9 @@ def run(params: Params, paths: Paths) -> Trained:
         facts=_facts(before, network, cut, first),
         started=started,
     )
-    resume = resume_file(
-        paths,
-        job,
-        data=dataset.digest(),
-        features=[identity, params.features.storage],
-        start=sha256_file(paths.phase1 / "weights.safetensors"),
-        seed=params.seed,
-    )
-    return run_phase(job, splits, params.seed, resume, paths)
+    start = sha256_file(paths.phase1 / "weights.safetensors")
+    inputs = {"features": [identity, params.features.storage], "start": start}
+    return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ from pipeline_steps.models.phase import (
     PhaseRun,
     examples_of,
     read_dataset,
-    resume_file,
     run_phase,
 )
 from pipeline_steps.models.weights import LoadedWeights, load_pretrained
@@ -65,15 +64,8 @@ def run(params: Params, paths: Paths) -> Trained:
         facts=_facts(params, dataset.labels, weights),
         started=started,
     )
-    resume = resume_file(
-        paths,
-        job,
-        data=dataset.digest(),
-        features=[identity, params.features.storage],
-        head=params.head.model_dump(),
-        seed=params.seed,
-    )
-    return run_phase(job, splits, params.seed, resume, paths)
+    inputs = {"features": [identity, params.features.storage], "head": params.head.model_dump()}
+    return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def test_the_graph_has_the_seven_steps_in_order() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_deps_name_every_module_that_a_stage_imports(step: str) -> None:
-    listed = [dep for dep in STAGES[step]["deps"] if dep.startswith("pipeline_steps/")]
+    listed = [dep for dep in STAGES[step]["deps"] if dep.endswith(".py")]
     assert sorted(listed) == modules_of(step)
 
 
@@ -81,6 +81,11 @@ def test_a_scheduler_learns_resources_and_time_of_each_stage(step: str) -> None:
     meta = STAGES[step]["meta"]
     assert meta["resources"] in ("cpu", "gpu")
     assert isinstance(meta["timeout_s"], int)
+
+
+def test_files_of_the_package_that_a_stage_reads_are_deps() -> None:
+    templates = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("pipeline_steps/**/*.css")}
+    assert templates <= set(STAGES["validate"]["deps"])
 
 
 def test_outputs_of_one_stage_are_deps_of_others() -> None:

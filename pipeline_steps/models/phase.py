@@ -109,14 +109,8 @@ def examples_of(
     return train_split, val_split
 
 
-def resume_file(paths: Paths, run: "PhaseRun", **inputs: Any) -> Path:
-    """Where a phase keeps its checkpoint: another for each set of inputs that would change it.
-
-    Args:
-        paths: of the graph.
-        run: the phase; its stage, settings, facts and first epoch are part of the name.
-        inputs: what else the result depends on.
-    """
+def _resume_file(paths: Paths, run: "PhaseRun", inputs: dict[str, Any]) -> Path:
+    # Another file for each set of inputs that would change the result.
     facts = [run.stage, run.phase.model_dump(), run.facts, run.first_epoch, inputs]
     return paths.state / "resume" / f"{run.stage}-{sha256_json(facts)[:32]}.safetensors"
 
@@ -159,13 +153,21 @@ class PhaseRun:
 
 
 def run_phase(
-    run: PhaseRun, splits: tuple[Examples, Examples], seed: int, resume: Path, paths: Paths
+    run: PhaseRun, splits: tuple[Examples, Examples], seed: int, paths: Paths, **inputs: Any
 ) -> Trained:
     """Train, then write `artifacts/phaseN` and `reports/STAGE`, each whole.
 
     Ends with the reports in place, then the weights, then the checkpoint removed: a kill in between
     is followed by a run that finds the checkpoint and only writes again.
+
+    Args:
+        run: the phase.
+        splits: features of train and val.
+        seed: of order, views and mixing.
+        paths: of the graph.
+        inputs: what else the result depends on: a checkpoint of other inputs is not gone on from.
     """
+    resume = _resume_file(paths, run, {"seed": seed, **inputs})
     with atomic_dir(paths.reports / run.stage) as reports:
         with _log_live(reports) as live:
 
