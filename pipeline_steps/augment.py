@@ -209,7 +209,9 @@ def run(params: Params, paths: Paths) -> AugmentResult:
         },
         preview=preview,
     )
-    print(f"augment: {result.views:,} views of {result.images:,} images; see {preview}")
+    print(
+        f"augment: {result.views:,} views of {result.images:,} images; see {preview.relative_to(paths.root)}"
+    )
     return result
 
 

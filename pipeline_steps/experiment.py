@@ -5,7 +5,9 @@ the working tree stay as they are, while DVC's stage cache and `dvc exp show` kn
 made is brought to `runs/<recipe>/`, laid out like the repository.
 """
 
+import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -127,12 +129,17 @@ def find(root: Path, experiment: Experiment) -> str | None:
 
 
 def _dvc(root: Path, *arguments: str) -> int:
-    command = [sys.executable, "-m", "dvc", *arguments]
+    from dvc.cli import main
+
     # Features and checkpoints outlive the experiment's temporary folder.
-    state = os.environ.get("SORTLINE_STATE_DIR") or str(Paths(root).state.resolve())
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment = {**os.environ, "SORTLINE_STATE_DIR": state, "PATH": path}
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    os.environ.setdefault("SORTLINE_STATE_DIR", str(Paths(root).state.resolve()))
+    # The stages' `python` is this one, also where no environment is activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    # DVC warns of every output that no earlier run has left, as if something were amiss.
+    for name in ("dvc_data.hashfile.checkout", "dvc_data.index.checkout"):
+        logging.getLogger(name).addFilter(lambda record: "No file hash" not in str(record.msg))
+    with contextlib.chdir(root):
+        return int(main(list(arguments)))
 
 
 def check_data(root: Path) -> None:

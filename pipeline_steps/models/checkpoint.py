@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
 from pipeline_steps.artifacts import atomic_file
 
@@ -61,7 +61,7 @@ def save(
     memory = {type(callback).__name__: _memory_of(callback) for callback in callbacks}
     facts = {"state": json.dumps({"callbacks": memory, "history": history})}
     with atomic_file(target) as partial:
-        save_file(arrays, partial, metadata=facts)
+        partial.write_bytes(serialize(arrays, metadata=facts))
 
 
 def restore(

@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 
 import keras
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from pipeline_steps.artifacts import atomic_file, sha256_file
 from pipeline_steps.errors import WeightsError
@@ -156,7 +156,7 @@ def save_weights(model: keras.Model, target: Path) -> None:
         for name, value in variables_by_name(model).items()
     }
     with atomic_file(target) as partial:
-        save_file(arrays, partial)
+        partial.write_bytes(save(arrays))  # save_file would leave a file that only we can read.
 
 
 def _check_fit(wanted: Mapping[str, keras.Variable], found: Mapping[str, np.ndarray]) -> None:
