@@ -209,9 +209,8 @@ def run(params: Params, paths: Paths) -> AugmentResult:
         },
         preview=preview,
     )
-    print(
-        f"augment: {result.views:,} views of {result.images:,} images; see {preview.relative_to(paths.root)}"
-    )
+    shown = preview.relative_to(paths.root)
+    print(f"augment: {result.views:,} views of {result.images:,} images; see {shown}")
     return result
 
 
