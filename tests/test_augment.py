@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
 from pipeline_steps import augment
 from pipeline_steps.artifacts import Paths
 from pipeline_steps.errors import ArtifactError, DataError, ImageError, ParamsError
 from pipeline_steps.images.views import FIELDS
-from pipeline_steps.params import Params, overlay, parse_params
+from pipeline_steps.params import Params, overlay, parse_params, read_yaml
 
 REPOSITORY = Path(__file__).parent.parent
-SETTINGS = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+SETTINGS = read_yaml(REPOSITORY / "params.yaml")
 
 
 def params(seed: int = 0, **changes: Any) -> Params:

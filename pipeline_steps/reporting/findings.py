@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _LARGE_PICTURE_BYTES = 300_000
@@ -52,10 +53,12 @@ def read_mapping(root: Path, path: str, command: str) -> Part:
     """A JSON or YAML file that holds a mapping."""
     try:
         text = (root / path).read_text(encoding="utf-8")
-        value = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+        value = (
+            json.loads(text) if path.endswith(".json") else YAML(typ="safe", pure=True).load(text)
+        )
     except (FileNotFoundError, NotADirectoryError):
         return Part(path, command, problem="is missing")
-    except (ValueError, yaml.YAMLError, OSError) as error:
+    except (ValueError, YAMLError, OSError) as error:
         return Part(path, command, problem=f"cannot be read ({str(error).splitlines()[0]})")
     if not isinstance(value, Mapping) or not value:
         return Part(path, command, problem="holds nothing that can be shown")
