@@ -146,7 +146,7 @@ def verdicts(rows: list[Row]) -> list[str]:
         expected = EXPECTED[row.name]
         held = row.accuracy >= expected - TOLERANCE
         said.append(
-            f"{'ok' if held else 'MISSED'}: {row.name} within {TOLERANCE:.0%} of"
+            f"{'ok' if held else 'MISSED'}: {row.name} within {100 * TOLERANCE:.0f} points of"
             f" {expected:.1%}: {row.accuracy:.2%}"
         )
     best = rows[2].accuracy
