@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from pipeline_steps.params import Split
 
 SUFFIXES: Mapping[str, str] = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
-_KNOWN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 _SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",
     "val": "val",
@@ -63,7 +63,7 @@ def image_name(original: str, image_format: str) -> str:
     """The name under which an image is kept: its own stem, and the suffix of what it really is."""
     name = clean_name(original)
     path = PurePosixPath(name)
-    stem = path.stem if path.suffix.lower() in _KNOWN_SUFFIXES else name
+    stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else name
     while len(stem.encode()) > _MAX_STEM_BYTES:
         stem = stem[:-1]
     return stem.rstrip() + SUFFIXES[image_format]

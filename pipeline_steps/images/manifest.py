@@ -22,11 +22,10 @@ from pipeline_steps.errors import ArtifactError, DataError, ImageError
 from pipeline_steps.images.decode import decode_bytes, read_image_file
 from pipeline_steps.images.duplicates import luma, luma_hash
 from pipeline_steps.images.header import read_header
-from pipeline_steps.images.layout import is_hidden
+from pipeline_steps.images.layout import IMAGE_SUFFIXES, is_hidden
 from pipeline_steps.images.threads import map_in_threads
 from pipeline_steps.params import SPLITS
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 CORE_FILE = "core.csv"
 _GET_DATA = (
     "Run `dvc pull` (the pinned version), `sortline generate` (the drawn dataset),"
