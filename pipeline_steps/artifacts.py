@@ -80,6 +80,11 @@ class Paths:
         """
         return Path(os.environ.get("SORTLINE_STATE_DIR") or self.root / ".sortline")
 
+    @property
+    def features(self) -> Path:
+        """The feature cache; it can be shared by several runs at once."""
+        return self.state / "features"
+
 
 def _partial(target: Path) -> Path:
     return target.with_name(f".{target.name}.partial")

@@ -136,6 +136,51 @@ def champion_show() -> None:
     show_command(Paths(Path.cwd()))
 
 
+cache_app = typer.Typer(help="Features that were computed, and are not again.")
+app.add_typer(cache_app, name="cache")
+
+CacheUri = Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")]
+
+
+def _cache() -> Path:
+    from pipeline_steps.artifacts import Paths
+
+    return Paths(Path.cwd()).features
+
+
+@cache_app.callback(invoke_without_command=True)
+def cache(context: typer.Context) -> None:
+    """Show what is in the feature cache, and what it saved."""
+    if context.invoked_subcommand is None:
+        from pipeline_steps.models.cache_command import show
+
+        show(_cache())
+
+
+@cache_app.command("push")
+def cache_push(uri: CacheUri) -> None:
+    """Copy features to a place that others can pull from."""
+    from pipeline_steps.models.feature_exchange import push
+
+    typer.echo(f"{push(_cache(), uri)} shards copied to {uri}")
+
+
+@cache_app.command("pull")
+def cache_pull(uri: CacheUri) -> None:
+    """Copy features that were computed elsewhere."""
+    from pipeline_steps.models.feature_exchange import pull
+
+    typer.echo(f"{pull(_cache(), uri)} shards copied from {uri}")
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Remove all features; the next run computes them again."""
+    from pipeline_steps.models.feature_cache import clear
+
+    clear(_cache())
+
+
 def main() -> None:
     """Run the command line; every refusal of ours is one message and its exit code."""
     sys.exit(exit_code_of(lambda: app(standalone_mode=True)))

@@ -27,6 +27,7 @@ from pipeline_steps.models.network import load_network
 from pipeline_steps.models.phase import (
     PhaseRun,
     examples_of,
+    extractor_of,
     read_dataset,
     run_phase,
 )
@@ -78,7 +79,8 @@ def run(params: Params, paths: Paths) -> Trained:
     identity = identity_of(
         params.backbone, before["weights_sha256"], backbone.layers[cut].name, params.seed
     )
-    splits = examples_of(dataset, frozen_part(network, cut), identity, params, paths)
+    extractor = extractor_of(frozen_part(network, cut), identity)
+    splits, uses = examples_of(dataset, extractor, params, paths)
     set_trainable_from(backbone, first)
     job = PhaseRun(
         stage=STAGE,
@@ -87,10 +89,11 @@ def run(params: Params, paths: Paths) -> Trained:
         phase=params.fine_tune_phase2,
         first_epoch=before["last_epoch"],
         facts=_facts(before, network, cut, first),
+        uses=uses,
         started=started,
     )
     start = sha256_file(paths.phase1 / "weights.safetensors")
-    inputs = {"features": [identity, params.features.storage], "start": start}
+    inputs = {"features": [identity, params.features.model_dump()], "start": start}
     return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 
 

@@ -118,6 +118,7 @@ class Head(Section):
 class Features(Section):
     """How features of the frozen part are computed and kept."""
 
+    engine: Literal["litert", "keras"]
     storage: Literal["float16", "float32"]
     batch_size: Annotated[int, Field(ge=1, le=4096)]
 

@@ -12,12 +12,14 @@ import keras
 
 from pipeline_steps.artifacts import Paths
 from pipeline_steps.entry import step_main
-from pipeline_steps.models.features import identity_of
+from pipeline_steps.models.backbones import cut_below, layer_index
+from pipeline_steps.models.features import Extractor, identity_of
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import build_network
 from pipeline_steps.models.phase import (
     PhaseRun,
     examples_of,
+    extractor_of,
     read_dataset,
     run_phase,
 )
@@ -27,9 +29,28 @@ from pipeline_steps.params import Params
 STAGE = "train_phase1"
 
 
-def pooled_extractor(network: keras.Model) -> keras.Model:
-    """Pixels to pooled features: the network without its head."""
-    return keras.Model(network.input, network.get_layer("pooling").output, name="pooled")
+def pooled_and_cut(network: keras.Model, cut: int) -> keras.Model:
+    """Pixels in 0..255 to pooled features and, on the way, those at layer `cut` of the backbone."""
+    backbone = network.get_layer("backbone")
+    both = keras.Model(backbone.input, [backbone.output, backbone.layers[cut].output], name="both")
+    last, at_cut = both(network.get_layer("scale").output)
+    return keras.Model(network.input, [network.get_layer("pooling")(last), at_cut], name="pooled")
+
+
+def _extractor(network: keras.Model, weights: str | None, params: Params) -> Extractor:
+    """Of pooled features, and of what phase 2 will ask for: it costs nothing along the way.
+
+    The layer at which phase 2 starts is no parameter of this step: it changes no result.
+    """
+    backbone = network.get_layer("backbone")
+    cut = cut_below(backbone, layer_index(backbone, params.fine_tune_phase2.from_layer))
+    pooled, at_cut = (
+        identity_of(params.backbone, weights, name, params.seed)
+        for name in (params.head.pooling, backbone.layers[cut].name)
+    )
+    if cut == 0:  # Those would be pixels.
+        return extractor_of(keras.Model(network.input, network.get_layer("pooling").output), pooled)
+    return extractor_of(pooled_and_cut(network, cut), pooled, at_cut)
 
 
 def _facts(params: Params, labels: tuple[str, ...], weights: LoadedWeights) -> dict[str, Any]:
@@ -52,8 +73,8 @@ def run(params: Params, paths: Paths) -> Trained:
     weights = load_pretrained(
         network.get_layer("backbone"), params.backbone, paths.state / "weights"
     )
-    identity = identity_of(params.backbone, weights.sha256, params.head.pooling, params.seed)
-    splits = examples_of(dataset, pooled_extractor(network), identity, params, paths)
+    extractor = _extractor(network, weights.sha256, params)
+    splits, uses = examples_of(dataset, extractor, params, paths)
     network.get_layer("backbone").trainable = False
     job = PhaseRun(
         stage=STAGE,
@@ -62,9 +83,11 @@ def run(params: Params, paths: Paths) -> Trained:
         phase=params.train_phase1,
         first_epoch=0,
         facts=_facts(params, dataset.labels, weights),
+        uses=uses,
         started=started,
     )
-    inputs = {"features": [identity, params.features.storage], "head": params.head.model_dump()}
+    features = [*extractor.identities[:1], params.features.model_dump()]
+    inputs = {"features": features, "head": params.head.model_dump()}
     return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 
 

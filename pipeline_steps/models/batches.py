@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline_steps.models.feature_store import Rows
 from pipeline_steps.models.features import Views
 
 Array = npt.NDArray[Any]
@@ -22,12 +23,12 @@ class Examples:
     """Features and targets of one split.
 
     Attributes:
-        features: [R, ...], usually memory-mapped.
+        features: [R, ...]; rows are read when a batch asks for them.
         views: which rows belong to which image.
         targets: one-hot labels, float32 [N, C].
     """
 
-    features: Array
+    features: Array | Rows
     views: Views
     targets: Array
 

@@ -1,23 +1,28 @@
-"""Features of the frozen part of a backbone, computed once and kept by what they depend on.
+"""Features of the frozen part of a backbone: each one is computed once in its life.
 
-A file of features is named by a hash of the images' bytes and views, the backbone with its weights,
-the cut and the storage type. Deleting it costs time and changes nothing.
+A row is found by the image's bytes and the view drawn of it, in the space (feature_store.py) of the
+backbone with its weights, the cut, the engine and the storage type. Deleting the cache costs time
+and changes nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from pipeline_steps.artifacts import atomic_file, sha256_json
+from pipeline_steps.models import feature_cache
+from pipeline_steps.models.engine import describe, open_engine
+from pipeline_steps.models.feature_store import Rows, Space, row_keys
 from pipeline_steps.params import Backbone, Features
 
 Array = npt.NDArray[Any]
+Pixels = Callable[[Sequence[Path], Array, int, int], Iterator[Array]]
 
 
 @dataclass(frozen=True)
@@ -43,17 +48,42 @@ class Views:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A frozen network with what identifies it.
+    """A frozen network with what identifies its outputs.
 
     Attributes:
-        model: float32 [N, S, S, 3] in 0..255 to the features.
-        identity: everything the features depend on besides the image and its view.
-        pixels: batches of pixels, float32 [n, S, S, 3], from files and views (images/views.py).
+        model: float32 [N, S, S, 3] in 0..255 to one or more outputs; the first is what is asked
+            for, the others are kept along with it, since they cost nothing then.
+        identities: everything an output's features depend on besides the image and its view.
+        pixels: batches of pixels, float32 [n, S, S, 3], from files and views (images/pixels.py).
     """
 
     model: keras.Model
-    identity: dict[str, Any]
-    pixels: Callable[[Sequence[Path], Array, int, int], Iterator[Array]]
+    identities: tuple[Mapping[str, Any], ...]
+    pixels: Pixels
+
+    @property
+    def label(self) -> str:
+        """For progress bars: where the network is cut."""
+        return f"features at {self.identities[0]['cut']}"
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a request for features came to.
+
+    Attributes:
+        cut: the layer.
+        found: rows that were in the cache.
+        computed: rows that were not.
+        seconds: what computing those took.
+        saved_s: what computing the found ones had taken.
+    """
+
+    cut: str
+    found: int
+    computed: int
+    seconds: float
+    saved_s: float
 
 
 def identity_of(backbone: Backbone, weights: str | None, cut: str, seed: int) -> dict[str, Any]:
@@ -76,55 +106,102 @@ def identity_of(backbone: Backbone, weights: str | None, cut: str, seed: int) ->
     }
 
 
-def _forward(model: keras.Model) -> Callable[[Array], Any]:
-    # A compiled call is about twice as fast as `predict`, which starts a data pipeline each time.
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+class _Writer:
+    """Gathers computed rows of one output into shards."""
 
-        shape = (None, *model.input_shape[1:])
-        call = tf.function(
-            lambda x: model(x, training=False),
-            input_signature=[tf.TensorSpec(shape, tf.float32)],
-        )
-        return lambda x: call(x).numpy()
-    return lambda x: keras.ops.convert_to_numpy(model.predict_on_batch(x))
+    def __init__(self, space: Space, storage: str) -> None:
+        self.space, self.storage = space, storage
+        self.keys: list[Array] = []
+        self.features: list[Array] = []
+        self.seconds = 0.0
+
+    def add(self, keys: Array, features: Array, seconds: float) -> None:
+        new = self.space.missing(keys)
+        with np.errstate(over="ignore"):  # What does not fit the storage type is refused below.
+            self.features.append(features[new].astype(self.storage))
+        self.keys.append(keys[new])
+        self.seconds += seconds
+        row_bytes = max(1, features[0].size * np.dtype(self.storage).itemsize)
+        if sum(map(len, self.keys)) >= self.space.shard_rows(row_bytes):
+            self.flush()
+
+    def flush(self) -> None:
+        keys, features = self.keys, self.features
+        self.keys, self.features = [], []
+        if any(map(len, keys)):
+            self.space.append(np.concatenate(keys), np.concatenate(features), self.seconds)
+        self.seconds = 0.0
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...], storage: str) -> None:
-    description = np.lib.format.dtype_to_descr(np.dtype(storage))
-    header = {"descr": description, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
+def _extract(
+    views: Views,
+    rows: Array,
+    extractor: Extractor,
+    settings: Features,
+    writers: Sequence[_Writer],
+) -> float:
+    """Compute some rows of `views` and write them; the seconds that it took.
 
-
-def _compute(views: Views, extractor: Extractor, settings: Features, target: Path) -> None:
-    forward = _forward(extractor.model)
-    shape = (len(views.files), *extractor.model.output_shape[1:])
+    What was computed before an interrupt, or before a disk was full, is kept.
+    """
+    files, vectors = [views.files[row] for row in rows], views.vectors[rows]
+    keys = row_keys([views.sha256[row] for row in rows], vectors)
     size_px = extractor.model.input_shape[1]
-    batches = extractor.pixels(views.files, views.vectors, size_px, settings.batch_size)
-    label = f"features at {extractor.identity['cut']}"
-    # Appended with plain writes: on a full disk a write says so, a memory map dies of SIGBUS.
-    with target.open("wb") as file, tqdm(total=shape[0], unit="img", desc=label) as bar:
-        _write_header(file, shape, settings.storage)
-        for pixels in batches:
-            features = forward(pixels)
-            file.write(np.ascontiguousarray(features, settings.storage).tobytes())
-            bar.update(len(features))
+    began = started = time.monotonic()
+    done = 0
+    try:
+        with (
+            open_engine(extractor.model, settings.engine) as forward,
+            tqdm(total=len(rows), unit="img", desc=extractor.label) as bar,
+        ):
+            for pixels in extractor.pixels(files, vectors, size_px, settings.batch_size):
+                outputs = forward(pixels)
+                now = time.monotonic()
+                for writer, output in zip(writers, outputs, strict=True):
+                    writer.add(keys[done : done + len(pixels)], output, now - started)
+                started, done = now, done + len(pixels)
+                bar.update(len(pixels))
+    finally:
+        for writer in writers:
+            writer.flush()
+    return time.monotonic() - began
 
 
-def features_of(views: Views, extractor: Extractor, settings: Features, cache: Path) -> Array:
-    """Features of all rows, memory-mapped, read-only, [R, ...] of the storage type.
+def features_of(
+    views: Views, extractor: Extractor, settings: Features, cache: Path
+) -> tuple[Rows, Use]:
+    """Features of all rows, gathered from the cache as they are indexed: [R, ...].
 
     Args:
         views: the rows.
         extractor: the frozen network.
-        settings: storage type and batch size.
+        settings: engine, storage type and batch size.
         cache: folder of computed features.
+
+    Raises:
+        ArtifactError: a feature is not finite in its storage type.
+        OSError: the cache cannot be written to; what was computed before is kept.
     """
-    rows = [*zip(views.sha256, views.vectors.tolist(), strict=True)]
-    key = sha256_json([extractor.identity, settings.storage, rows])
-    target = cache / f"{key}.npy"
-    if not target.is_file():
-        with atomic_file(target) as partial:
-            _compute(views, extractor, settings, partial)
-    features: Array = np.load(target, mmap_mode="r")
-    return features
+    kept = {"engine": describe(settings.engine), "storage": settings.storage}
+    spaces = [Space(cache, {**identity, **kept}).open() for identity in extractor.identities]
+    wanted = spaces[0]
+    keys = row_keys(views.sha256, views.vectors)
+    absent = wanted.missing(keys)
+    _, once = np.unique(keys[absent], return_index=True)
+    rows = np.sort(np.flatnonzero(absent)[once])
+    seconds = 0.0
+    if len(rows):
+        writers = [_Writer(space, settings.storage) for space in spaces]
+        seconds = _extract(views, rows, extractor, settings, writers)
+        wanted.open()
+    found = wanted.rows(keys)
+    use = Use(
+        cut=str(extractor.identities[0]["cut"]),
+        found=int((~absent).sum()),
+        computed=len(rows),
+        seconds=round(seconds, 1),
+        saved_s=round(float(found.seconds()[~absent].sum()), 1),
+    )
+    feature_cache.record(cache, use)
+    feature_cache.evict(cache, keep=[space.folder for space in spaces])
+    return found, use

@@ -1,7 +1,7 @@
 """What both training steps share: rows from the manifest, features, the record of a phase."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline_steps.errors import DataError
 from pipeline_steps.images import views as view_plan
 from pipeline_steps.images.pixels import fingerprint, pixel_batches
 from pipeline_steps.models.batches import Examples, one_hot
-from pipeline_steps.models.features import Extractor, Views, features_of
+from pipeline_steps.models.features import Extractor, Use, Views, features_of
 from pipeline_steps.models.loop import Row, Trained, train
 from pipeline_steps.models.weights import save_weights, variables_by_name
 from pipeline_steps.params import Params, Phase
@@ -92,21 +92,23 @@ def read_dataset(paths: Paths) -> Dataset:
     )
 
 
+def extractor_of(model: keras.Model, *identities: dict[str, Any]) -> Extractor:
+    """The frozen network `model`, one identity an output, fed with this project's pixels."""
+    named = tuple({**identity, "pixels": fingerprint()} for identity in identities)
+    return Extractor(model, named, pixel_batches)
+
+
 def examples_of(
-    dataset: Dataset, model: keras.Model, identity: dict[str, Any], params: Params, paths: Paths
-) -> tuple[Examples, Examples]:
-    """Features of both splits by the frozen network `model`, computed or found in the cache."""
-    extractor = Extractor(model, identity | {"pixels": fingerprint()}, pixel_batches)
-    cache = paths.state / "features"
-    train_split, val_split = (
-        Examples(
-            features_of(views, extractor, params.features, cache),
-            views,
-            one_hot(views.labels, len(dataset.labels)),
-        )
-        for views in (dataset.train, dataset.val)
-    )
-    return train_split, val_split
+    dataset: Dataset, extractor: Extractor, params: Params, paths: Paths
+) -> tuple[tuple[Examples, Examples], tuple[Use, Use]]:
+    """Features of both splits, computed or found in the cache, and how many were which."""
+
+    def examples(views: Views) -> tuple[Examples, Use]:
+        rows, use = features_of(views, extractor, params.features, paths.features)
+        return Examples(rows, views, one_hot(views.labels, len(dataset.labels))), use
+
+    (train_split, train_use), (val_split, val_use) = map(examples, (dataset.train, dataset.val))
+    return (train_split, val_split), (train_use, val_use)
 
 
 def _resume_file(paths: Paths, run: "PhaseRun", inputs: dict[str, Any]) -> Path:
@@ -140,6 +142,7 @@ class PhaseRun:
         phase: its settings.
         first_epoch: number of epochs before it.
         facts: what was resolved, recorded beside the weights.
+        uses: of the feature cache, for train and val.
         started: when the step began, of `time.monotonic()`.
     """
 
@@ -149,6 +152,7 @@ class PhaseRun:
     phase: Phase
     first_epoch: int
     facts: dict[str, Any]
+    uses: tuple[Use, Use]
     started: float
 
 
@@ -191,6 +195,8 @@ def run_phase(
         pd.DataFrame(trained.history).to_csv(reports / "history.csv", index=False)
         seconds = time.monotonic() - run.started
         write_json(reports / "seconds.json", {"seconds": round(seconds, 1)})
+        uses = {name: asdict(use) for name, use in zip(("train", "val"), run.uses, strict=True)}
+        write_json(reports / "features.json", uses)
     _write_artifact(run, splits, trained, paths)
     remove(resume)
     return trained

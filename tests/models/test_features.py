@@ -1,5 +1,8 @@
-"""Features are computed once, never confused with others, and whole or not there."""
+"""Features are computed once, never confused with others, and never wrong."""
 
+import json
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline_steps.models.features import Extractor, Views, features_of, identity_of
+from pipeline_steps.errors import ArtifactError
+from pipeline_steps.models import feature_cache
+from pipeline_steps.models.feature_store import SUFFIX
+from pipeline_steps.models.features import Extractor, Use, Views, features_of, identity_of
 from pipeline_steps.params import Backbone, Features
 
 _BACKBONE = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)
-_SETTINGS = Features(storage="float32", batch_size=4)
+_SETTINGS = Features(engine="keras", storage="float32", batch_size=4)
 Array = npt.NDArray[Any]
 
 
@@ -31,9 +37,10 @@ def _views(images: int, shift: float = 0.0) -> Views:
 class _Pixels:
     """Pixels that tell which file and view they are of; counts what was asked for."""
 
-    def __init__(self, fail_after: int | None = None) -> None:
+    def __init__(self, fail_after: int | None = None, error: BaseException | None = None) -> None:
         self.asked = 0
         self.fail_after = fail_after
+        self.error = error or OSError(28, "No space left on device")
 
     def __call__(
         self, files: Sequence[Path], vectors: Array, size_px: int, batch_size: int
@@ -42,7 +49,7 @@ class _Pixels:
             values = [float(file.stem) for file in files[start : start + batch_size]]
             self.asked += len(values)
             if self.fail_after is not None and self.asked > self.fail_after:
-                raise OSError(28, "No space left on device")
+                raise self.error
             plane = np.ones((len(values), size_px, size_px, 3), "float32")
             moved = np.array(values, "float32") + vectors[start : start + batch_size, 0]
             yield plane * moved[:, None, None, None]
@@ -51,23 +58,70 @@ class _Pixels:
 def _extractor(pixels: _Pixels, weights: str = "w", cut: str = "pooling") -> Extractor:
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    return Extractor(model, identity_of(_BACKBONE, weights, cut, 0), pixels)
+    return Extractor(model, (identity_of(_BACKBONE, weights, cut, 0),), pixels)
+
+
+def _compute(cache: Path, pixels: _Pixels, images: int = 10) -> tuple[Array, Use]:
+    rows, use = features_of(_views(images), _extractor(pixels), _SETTINGS, cache)
+    return rows[:], use
+
+
+def _shards(cache: Path) -> list[Path]:
+    return sorted(cache.glob(f"*/*{SUFFIX}"))
+
+
+def _expect(features: Array, images: int = 10) -> None:
+    np.testing.assert_array_equal(features[:, 0], np.arange(images))
 
 
 def test_features_are_those_of_their_rows_and_computed_once(tmp_path: Path) -> None:
     pixels = _Pixels()
-    first = features_of(_views(10), _extractor(pixels), _SETTINGS, tmp_path)
-    np.testing.assert_array_equal(first[:, 0], np.arange(10))
-    again = features_of(_views(10), _extractor(pixels), _SETTINGS, tmp_path)
+    first, use = _compute(tmp_path, pixels)
+    _expect(first)
+    assert (use.found, use.computed) == (0, 10)
+    again, use = _compute(tmp_path, pixels)
     np.testing.assert_array_equal(again, first)
     assert pixels.asked == 10
+    assert (use.found, use.computed) == (10, 0)
+
+
+def test_only_images_that_were_added_are_computed(tmp_path: Path) -> None:
+    _compute(tmp_path, _Pixels())
+    pixels = _Pixels()
+    features, use = _compute(tmp_path, pixels, images=13)
+    _expect(features, 13)
+    assert pixels.asked == use.computed == 3
+
+
+def test_a_picture_that_occurs_twice_is_computed_once(tmp_path: Path) -> None:
+    views = _views(6)
+    twice = Views(
+        [*views.files, *views.files],
+        [*views.sha256, *views.sha256],
+        np.concatenate([views.vectors] * 2),
+        np.zeros(12, "int64"),
+        np.arange(12),
+        np.ones(12, "int64"),
+    )
+    pixels = _Pixels()
+    rows, _ = features_of(twice, _extractor(pixels), _SETTINGS, tmp_path)
+    np.testing.assert_array_equal(rows[:][:, 0], np.tile(np.arange(6), 2))
+    assert pixels.asked == 6
+
+
+def test_rows_come_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+    _compute(tmp_path, _Pixels(), images=5)
+    rows, _ = features_of(_views(9), _extractor(_Pixels()), _SETTINGS, tmp_path)
+    wanted = np.array([8, 0, 6, 6, 3])
+    np.testing.assert_array_equal(rows[wanted][:, 0], wanted)
+    assert rows.shape == (9, 3)
+    assert rows.dtype == np.float32
 
 
 @pytest.mark.parametrize(
     ("views", "weights", "cut", "storage"),
     [
         (_views(10, shift=1.0), "w", "pooling", "float32"),
-        (_views(9), "w", "pooling", "float32"),
         (_views(10), "other", "pooling", "float32"),
         (_views(10), "w", "block_1", "float32"),
         (_views(10), "w", "pooling", "float16"),
@@ -76,15 +130,134 @@ def test_features_are_those_of_their_rows_and_computed_once(tmp_path: Path) -> N
 def test_other_inputs_never_get_these_features(
     tmp_path: Path, views: Views, weights: str, cut: str, storage: str
 ) -> None:
-    features_of(_views(10), _extractor(_Pixels()), _SETTINGS, tmp_path)
+    _compute(tmp_path, _Pixels())
     pixels = _Pixels()
-    settings = Features.model_validate({"storage": storage, "batch_size": 4})
-    features = features_of(views, _extractor(pixels, weights, cut), settings, tmp_path)
+    settings = Features.model_validate({"engine": "keras", "storage": storage, "batch_size": 4})
+    rows, _ = features_of(views, _extractor(pixels, weights, cut), settings, tmp_path)
     assert pixels.asked == len(views.files)
-    assert features.dtype == storage
+    assert rows.dtype == storage
 
 
-def test_a_failed_extraction_leaves_nothing_that_could_be_read(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space"):
-        features_of(_views(10), _extractor(_Pixels(fail_after=5)), _SETTINGS, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_was_computed_before_a_failure_is_kept(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        _compute(tmp_path, _Pixels(fail_after=8, error=error))
+    pixels = _Pixels()
+    features, use = _compute(tmp_path, pixels)
+    _expect(features)
+    assert pixels.asked == 2
+    assert use.found == 8
+    assert not list(tmp_path.glob("*/.*"))
+
+
+def test_a_flipped_bit_is_noticed_and_computed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _compute(tmp_path, _Pixels())
+    (shard,) = _shards(tmp_path)
+    data = bytearray(shard.read_bytes())
+    place = data.index(np.full(3, 7, "<f4").tobytes())
+    data[place] ^= 1
+    shard.write_bytes(data)
+    pixels = _Pixels()
+    features, _ = _compute(tmp_path, pixels)
+    _expect(features)
+    assert pixels.asked == 1
+    assert "1 rows of" in capsys.readouterr().err
+    _compute(tmp_path, pixels)
+    assert pixels.asked == 1
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
+def test_a_torn_shard_is_noticed_and_computed_again(tmp_path: Path, kept: float) -> None:
+    _compute(tmp_path, _Pixels())
+    (shard,) = _shards(tmp_path)
+    data = shard.read_bytes()
+    shard.write_bytes(data[: int(kept * len(data)) if kept < 1 else int(kept)])
+    pixels = _Pixels()
+    features, _ = _compute(tmp_path, pixels)
+    _expect(features)
+    assert pixels.asked == 10
+
+
+def test_a_shard_of_another_space_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """A copied shard whose rows have another shape would give wrong features."""
+    _compute(tmp_path, _Pixels())
+    (shard,) = _shards(tmp_path)
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.AveragePooling2D(4)(inputs))
+    other = Extractor(model, (identity_of(_BACKBONE, "w", "block_9", 0),), _Pixels())
+    features_of(_views(2), other, _SETTINGS, tmp_path)
+    (theirs,) = (path for path in _shards(tmp_path) if path != shard)
+    (theirs.parent / shard.name).write_bytes(shard.read_bytes())
+    rows, use = features_of(_views(10), other, _SETTINGS, tmp_path)
+    assert use.computed == 8
+    assert rows[:].shape == (10, 2, 2, 3)
+
+
+def test_two_writers_at_once_end_with_right_features(tmp_path: Path) -> None:
+    results: list[Array] = []
+
+    def work() -> None:
+        results.append(_compute(tmp_path, _Pixels(), images=40)[0])
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 3
+    for features in results:
+        _expect(features, 40)
+
+
+def test_a_feature_that_its_storage_cannot_hold_is_refused(tmp_path: Path) -> None:
+    settings = Features(engine="keras", storage="float16", batch_size=4)
+    with pytest.raises(ArtifactError, match=r"features\.storage: float32"):
+        features_of(_views(4, shift=1e6), _extractor(_Pixels()), settings, tmp_path)
+    assert not _shards(tmp_path)
+
+
+def test_what_lies_on_the_way_is_kept_along(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 3))
+    half = keras.layers.AveragePooling2D(4)(inputs)
+    whole = keras.layers.GlobalAveragePooling2D()(half)
+    ids = [identity_of(_BACKBONE, "w", cut, 0) for cut in ("average", "half")]
+    both = Extractor(keras.Model(inputs, [whole, half]), (ids[0], ids[1]), _Pixels())
+    features_of(_views(10), both, _SETTINGS, tmp_path)
+    pixels = _Pixels()
+    later = Extractor(keras.Model(inputs, half), (ids[1],), pixels)
+    rows, use = features_of(_views(10), later, _SETTINGS, tmp_path)
+    np.testing.assert_array_equal(rows[:][:, 1, 1, 2], np.arange(10))
+    assert pixels.asked == 0
+    assert use.found == 10
+
+
+def test_what_was_not_used_for_longest_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for age, weights in enumerate(["newest", "middle", "oldest"]):
+        features_of(_views(10), _extractor(_Pixels(), weights), _SETTINGS, tmp_path)
+        for shard in _shards(tmp_path):
+            if shard.stat().st_mtime > 1e9 + 10:
+                os.utime(shard, (1e9 - age, 1e9 - age))
+    size = _shards(tmp_path)[0].stat().st_size
+    monkeypatch.setenv(feature_cache.MAX_GB_VARIABLE, str(2.5 * size / 1e9))
+    removed = feature_cache.evict(tmp_path, keep=[])
+    assert len(removed) == 1
+    pixels = _Pixels()
+    features_of(_views(10), _extractor(pixels, "newest"), _SETTINGS, tmp_path)
+    features_of(_views(10), _extractor(pixels, "middle"), _SETTINGS, tmp_path)
+    assert pixels.asked == 0
+
+
+def test_uses_are_on_record(tmp_path: Path) -> None:
+    _compute(tmp_path, _Pixels())
+    _compute(tmp_path, _Pixels())
+    found = [use["found"] for use in feature_cache.uses(tmp_path)]
+    assert found == [0, 10]
+    (space,) = feature_cache.summarize(tmp_path)
+    assert space.identity["cut"] == "pooling"
+    assert space.shards == 1
+    facts = json.loads(next(tmp_path.glob("*/space.json")).read_text())
+    assert facts["weights"] == "w"

@@ -157,7 +157,7 @@ def test_figures_of_an_epoch_are_over_all_batches(tmp_path: Path) -> None:
     trained, model = _train({**_REFERENCE, "epochs": 1}, tmp_path / "x", lambda _: None)
     examples = _examples(1, 40, 0)
     many = Examples(
-        np.tile(examples.features, (20, 1)),
+        np.tile(np.asarray(examples.features), (20, 1)),
         Views(
             files=[Path("x")] * 800,
             sha256=["0"] * 800,
@@ -168,7 +168,7 @@ def test_figures_of_an_epoch_are_over_all_batches(tmp_path: Path) -> None:
         ),
         np.tile(examples.targets, (20, 1)),
     )
-    logits = model(examples.features.astype("float32"), training=False).numpy()
+    logits = model(np.asarray(examples.features).astype("float32"), training=False).numpy()
     right = float((logits.argmax(1) == examples.views.labels).mean())
     assert measure(model, many)["accuracy"] == pytest.approx(right, abs=1e-6)
     assert trained.metrics["val_accuracy"] == pytest.approx(right, abs=1e-6)

@@ -1,0 +1,113 @@
+"""The forward pass of a frozen network, at the rate that the hardware has.
+
+On a CPU LiteRT (XNNPACK) runs a network at several times the rate of TensorFlow's own kernels, one
+image at a time in as many threads as there are cores: an image's activations then stay in a core's
+cache. `bench/extraction.py` prints the ratios, and how far the two disagree.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
+from queue import SimpleQueue
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from pipeline_steps.quiet import silenced_stderr
+
+Array = npt.NDArray[Any]
+Forward = Callable[[Array], list[Array]]
+"""From float32 [N, S, S, 3] to the network's outputs, float32 [N, ...] each."""
+
+Engine = Literal["litert", "keras"]
+
+
+def describe(engine: Engine) -> str:
+    """Name and version of what computes: features of one engine are not another's."""
+    name = "ai-edge-litert" if engine == "litert" else keras.backend.backend()
+    return f"{name} {version(name)}"
+
+
+def cores() -> int:
+    """Cores that this process may use; at least 1."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def convert(model: keras.Model) -> bytes:
+    """A LiteRT model of batch 1, float32, whose outputs are named `output_0`, `output_1`, ..."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="pixels")
+
+    def serve(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(pixels, training=False)
+        many = outputs if isinstance(outputs, list) else [outputs]
+        return {f"output_{index}": output for index, output in enumerate(many)}
+
+    with tempfile.TemporaryDirectory() as folder, silenced_stderr():
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint("serve", serve, input_signature=[spec])
+        archive.write_out(folder, verbose=False)
+        # Not from_concrete_functions: of a Keras 3 model it makes one that gives NaN.
+        flat: bytes = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=["serve"]
+        ).convert()
+    return flat
+
+
+@contextmanager
+def _litert(model: keras.Model) -> Iterator[Forward]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    flat = convert(model)
+    idle: SimpleQueue[Any] = SimpleQueue()
+    with silenced_stderr():
+        for _ in range(cores()):
+            interpreter = Interpreter(model_content=flat, num_threads=1)
+            runner = interpreter.get_signature_runner("serve")
+            runner(pixels=np.zeros((1, *model.input_shape[1:]), np.float32))  # It says hello.
+            idle.put(runner)
+
+    def one(pixels: Array) -> list[Array]:
+        runner = idle.get()
+        try:
+            outputs = runner(pixels=pixels[np.newaxis])
+        finally:
+            idle.put(runner)
+        return [outputs[f"output_{index}"][0] for index in range(len(outputs))]
+
+    with ThreadPoolExecutor(cores()) as pool:
+
+        def forward(pixels: Array) -> list[Array]:
+            return [np.stack(output) for output in zip(*pool.map(one, pixels), strict=True)]
+
+        yield forward
+
+
+@contextmanager
+def _keras(model: keras.Model) -> Iterator[Forward]:
+    call: Callable[[Array], Any] = model.predict_on_batch
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # A compiled call is about twice as fast as `predict`, which starts a pipeline each time.
+        spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+        call = tf.function(lambda pixels: model(pixels, training=False), input_signature=[spec])
+
+    def forward(pixels: Array) -> list[Array]:
+        outputs = call(pixels)
+        many = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return [np.asarray(keras.ops.convert_to_numpy(output)) for output in many]
+
+    yield forward
+
+
+def open_engine(model: keras.Model, engine: Engine) -> AbstractContextManager[Forward]:
+    """A context with the `Forward` of a network with one input and one or more outputs."""
+    return (_litert if engine == "litert" else _keras)(model)

@@ -1,0 +1,129 @@
+"""The feature cache as a whole: what it holds, what it saved, what goes when it is too large."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline_steps.errors import ParamsError
+from pipeline_steps.models.feature_store import SUFFIX
+
+MAX_GB_VARIABLE: Final = "SORTLINE_CACHE_GB"
+_DEFAULT_MAX_GB: Final = 20.0
+_ABANDONED_S: Final = 3600.0
+_USES: Final = "uses.jsonl"
+
+
+@dataclass(frozen=True)
+class SpaceSummary:
+    """What is kept of one network and cut.
+
+    Attributes:
+        name: of its folder.
+        identity: what its rows are features of.
+        shards: number of files.
+        size_bytes: of all of them.
+        used: when a row was last read or written, seconds since 1970.
+    """
+
+    name: str
+    identity: Mapping[str, Any]
+    shards: int
+    size_bytes: int
+    used: float
+
+
+def max_bytes() -> float:
+    """The size that the cache may have, from SORTLINE_CACHE_GB; 20 GB if it is not set.
+
+    Raises:
+        ParamsError: it is set to something else than a number above 0.
+    """
+    given = os.environ.get(MAX_GB_VARIABLE, "")
+    try:
+        size = float(given) if given else _DEFAULT_MAX_GB
+    except ValueError:
+        size = 0.0
+    if not size > 0:
+        raise ParamsError(f"{MAX_GB_VARIABLE} is {given!r}: give gigabytes, above 0.")
+    return size * 1e9
+
+
+def _shards(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            yield path, path.stat()
+        except FileNotFoundError:  # Evicted by somebody else.
+            continue
+
+
+def summarize(cache: Path) -> list[SpaceSummary]:
+    """Every space, the most recently used first."""
+    found = []
+    for path in cache.glob("*/space.json"):
+        shards = [stat for _, stat in _shards(path.parent)]
+        found.append(
+            SpaceSummary(
+                path.parent.name,
+                json.loads(path.read_text(encoding="utf-8")),
+                len(shards),
+                sum(stat.st_size for stat in shards),
+                max((stat.st_mtime for stat in shards), default=0.0),
+            )
+        )
+    return sorted(found, key=lambda space: -space.used)
+
+
+def record(cache: Path, use: Any) -> None:
+    """Note what a use found and computed; a cache that cannot be written to is not told."""
+    line = json.dumps({"time": round(time.time()), **asdict(use)}) + "\n"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / _USES).open("a", encoding="utf-8") as file:
+            file.write(line)
+    except PermissionError:
+        return
+
+
+def uses(cache: Path) -> list[dict[str, Any]]:
+    """Every use, oldest first."""
+    path = cache / _USES
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
+    """Remove the shards that were not used for longest, until the cache has the size it may have.
+
+    Args:
+        cache: folder of all spaces.
+        keep: spaces in use, of which nothing is removed.
+
+    Returns:
+        What was removed.
+    """
+    for path in cache.glob("*/.*"):  # Of writers that were killed.
+        if time.time() - path.stat().st_mtime > _ABANDONED_S:
+            path.unlink(missing_ok=True)
+    shards = [each for folder in cache.glob("*/") for each in _shards(folder)]
+    size, limit = sum(stat.st_size for _, stat in shards), max_bytes()
+    removed = []
+    for path, stat in sorted(shards, key=lambda each: each[1].st_mtime):
+        if size <= limit:
+            break
+        if path.parent not in keep:
+            path.unlink(missing_ok=True)
+            size -= stat.st_size
+            removed.append(path)
+    return removed
+
+
+def clear(cache: Path) -> None:
+    """Remove all features, and the record of their uses."""
+    if cache.is_dir():
+        shutil.rmtree(cache)

@@ -1,0 +1,129 @@
+"""Cached features have to be those that the whole network would have computed."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
+from pipeline_steps.models.backbones import cut_below, set_trainable_from
+from pipeline_steps.models.batches import Examples, one_hot
+from pipeline_steps.models.engine import open_engine
+from pipeline_steps.models.features import Extractor, Views, features_of, identity_of
+from pipeline_steps.models.loop import train
+from pipeline_steps.models.network import build_network
+from pipeline_steps.models.weights import load_pretrained
+from pipeline_steps.params import Backbone, Features, Head, Phase
+from pipeline_steps.train_phase1 import pooled_and_cut
+
+_DEMO = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights="demo")
+_HEAD = Head(pooling="average", hidden_units=16, dropout=0.3)
+_IMAGES = 24
+Array = npt.NDArray[Any]
+
+
+def _network() -> keras.Model:
+    network = build_network(_DEMO, _HEAD, 3, seed=5)
+    load_pretrained(network.get_layer("backbone"), _DEMO, Path("nowhere"))
+    return network
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Array:
+    """Random pictures with large shapes in them, float32 [24, 96, 96, 3] in 0..255."""
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(0, 255, (_IMAGES, 6, 6, 3)).repeat(16, 1).repeat(16, 2)
+    return (coarse + rng.normal(0, 10, coarse.shape)).clip(0, 255).astype("float32")
+
+
+def test_litert_agrees_with_tensorflow(pixels: Array) -> None:
+    network = _network()
+    model = pooled_and_cut(network, cut_below(network.get_layer("backbone"), 100))
+    with open_engine(model, "litert") as fast, open_engine(model, "keras") as exact:
+        pairs = list(zip(fast(pixels), exact(pixels), strict=True))
+    assert [mine.shape for mine, _ in pairs] == [(_IMAGES, 1280), (_IMAGES, 6, 6, 32)]
+    for mine, theirs in pairs:
+        assert np.abs(mine - theirs).max() <= 1e-4
+        assert theirs.std() > 0.01
+
+
+def _views() -> Views:
+    return Views(
+        files=[Path(str(index)) for index in range(_IMAGES)],
+        sha256=[f"{index:064x}" for index in range(_IMAGES)],
+        vectors=np.zeros((_IMAGES, 1), "float32"),
+        labels=np.arange(_IMAGES) % 3,
+        first=np.arange(_IMAGES),
+        count=np.ones(_IMAGES, "int64"),
+    )
+
+
+def _phase() -> Phase:
+    return Phase.model_validate(
+        {
+            "epochs": 2,
+            "batch_size": 8,
+            "optimizer": "adam",
+            "learning_rate": 0.001,
+            "weight_decay": 0.0,
+            "schedule": "constant",
+            "warmup_epochs": 0,
+            "label_smoothing": 0.0,
+            "mixup_alpha": 0.0,
+            "ema_momentum": 0.0,
+            "early_stopping_patience": None,
+            "plateau_patience": None,
+            "plateau_factor": 0.5,
+        }
+    )
+
+
+def _trained(network: keras.Model, model: keras.Model, features: Any, folder: Path) -> list[Array]:
+    views = _views()
+    examples = Examples(features, views, one_hot(views.labels, 3))
+    train(
+        model,
+        (examples, examples),
+        _phase(),
+        seed=1,
+        first_epoch=0,
+        resume=folder / "resume",
+        on_epoch=lambda _: None,
+    )
+    return [np.array(value) for value in network.get_weights()]
+
+
+@pytest.mark.parametrize("from_layer", [154, 100], ids=["head alone", "from layer 100"])
+def test_training_on_cached_features_is_training_the_whole_network(
+    from_layer: int, pixels: Array, tmp_path: Path
+) -> None:
+    whole = _network()
+    before = [np.array(value) for value in whole.get_weights()]
+    set_trainable_from(whole.get_layer("backbone"), from_layer)
+    expected = _trained(whole, whole, pixels, tmp_path / "whole")
+
+    parts = _network()
+    backbone = parts.get_layer("backbone")
+    cut = cut_below(backbone, from_layer)
+
+    def batches(
+        files: Sequence[Path], _vectors: Array, _size: int, batch_size: int
+    ) -> Iterator[Array]:
+        rows = [int(file.name) for file in files]
+        for start in range(0, len(rows), batch_size):
+            yield pixels[rows[start : start + batch_size]]
+
+    identity = identity_of(_DEMO, "demo", backbone.layers[cut].name, 0)
+    extractor = Extractor(frozen_part(parts, cut), (identity,), batches)
+    settings = Features(engine="keras", storage="float32", batch_size=8)
+    rows, _ = features_of(_views(), extractor, settings, tmp_path / "cache")
+    set_trainable_from(backbone, from_layer)
+    got = _trained(parts, trained_part(parts, cut), rows, tmp_path / "parts")
+
+    assert max(np.abs(a - b).max() for a, b in zip(expected, before, strict=True)) > 1e-3
+    for mine, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
