@@ -9,12 +9,16 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from pipeline_steps.artifacts import (
     Paths,
@@ -30,6 +34,7 @@ from pipeline_steps.params import overlay, parse_params, read_yaml
 
 _BROUGHT = ("artifacts/saved_model", "artifacts/phase1", "artifacts/phase2", "reports")
 _NO_RECIPE = "params"
+_STARTING_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -211,7 +216,31 @@ def run_experiment(root: Path, recipe: str | None) -> Path:
         return _bring(root, experiment, commit)
 
 
+def _in_use(folder: Path) -> bool:
+    for process in psutil.process_iter(["cwd"]):
+        if process.info["cwd"] and Path(process.info["cwd"]).is_relative_to(folder):
+            return True
+    return False
+
+
+def sweep(root: Path) -> list[Path]:
+    """Remove the copies of the repository that killed experiments left; returns them.
+
+    DVC removes its own copies, but for SIGKILL. One in which a process works, or which is younger
+    than what starting takes, belongs to an experiment that goes on.
+    """
+    stale = [
+        folder
+        for folder in (root / ".dvc" / "tmp" / "exps" / "standalone").glob("tmp*")
+        if time.time() - folder.stat().st_mtime > _STARTING_S and not _in_use(folder.resolve())
+    ]
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
+    return stale
+
+
 def _run(root: Path, experiment: Experiment) -> str:
+    sweep(root)
     settings = [f"--set-param=params.yaml:{each}" for each in experiment.overrides]
     code = _dvc(root, "exp", "run", "--temp", "--name", experiment.name, *settings)
     commit = find(root, experiment)

@@ -1,6 +1,9 @@
 """Running a recipe: what DVC is told, when nothing is to be done, and what may not be lost."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from workspaces import call, git, make_workspace
 
 from pipeline_steps.errors import DataError, ParamsError
-from pipeline_steps.experiment import check_data, overrides_of, plan, recipe_file
+from pipeline_steps.experiment import check_data, overrides_of, plan, recipe_file, sweep
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,26 @@ def test_an_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
 def test_missing_data_says_how_to_get_some(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="sortline generate"):
         check_data(tmp_path)
+
+
+def test_copies_of_killed_experiments_go_and_others_stay(tmp_path: Path) -> None:
+    copies = tmp_path / ".dvc/tmp/exps/standalone"
+    for name in ("tmpstale", "tmpbusy", "tmpyoung"):
+        (copies / name / "inside").mkdir(parents=True)
+    for name in ("tmpstale", "tmpbusy"):
+        os.utime(copies / name, (0, 0))
+    waiting = ["-c", "print(flush=True); input()"]
+    with subprocess.Popen(
+        [sys.executable, *waiting],
+        cwd=copies / "tmpbusy/inside",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert [path.name for path in sweep(tmp_path)] == ["tmpstale"]
+        process.communicate(b"\n")
+    assert sorted(path.name for path in copies.iterdir()) == ["tmpbusy", "tmpyoung"]
 
 
 @pytest.mark.slow
