@@ -1,5 +1,6 @@
 """The `sortline` command. Each command imports what it needs when it runs: `--help` stays fast."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -155,6 +156,30 @@ def cache(context: typer.Context) -> None:
         from pipeline_steps.models.cache_command import show
 
         show(_cache())
+
+
+@cache_app.command("fill")
+def cache_fill(
+    *,
+    part: Annotated[str, typer.Option(help="I/N: the I-th of N parts, from 1.")] = "1/1",
+    recipe: Annotated[str | None, typer.Option(help="recipes/NAME.yaml, over params.yaml.")] = None,
+) -> None:
+    """Compute features before training asks for them; several machines can share the work.
+
+    Reads artifacts/manifest.parquet and artifacts/views.parquet: run `dvc repro augment` first.
+    """
+    from pipeline_steps.artifacts import Paths
+    from pipeline_steps.errors import ParamsError
+    from pipeline_steps.experiment import load_with_recipe
+    from pipeline_steps.train_phase1 import fill_cache
+
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)
+    if not match or int(match[1]) > int(match[2]):
+        raise ParamsError(f"--part is {part!r}: give I/N with I from 1 to N, such as 2/4.")
+    root = Path.cwd()
+    params = load_with_recipe(root, recipe)
+    computed = fill_cache(params, Paths(root), int(match[1]) - 1, int(match[2]))
+    typer.echo(f"{computed:,} features computed; the others were there.")
 
 
 @cache_app.command("push")

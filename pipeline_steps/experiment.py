@@ -30,7 +30,7 @@ from pipeline_steps.artifacts import (
     write_json,
 )
 from pipeline_steps.errors import DataError, ParamsError, SortlineError
-from pipeline_steps.params import overlay, parse_params, read_yaml
+from pipeline_steps.params import Params, overlay, parse_params, read_yaml
 
 _BROUGHT = ("artifacts/saved_model", "artifacts/phase1", "artifacts/phase2", "reports")
 _NO_RECIPE = "params"
@@ -84,6 +84,17 @@ def recipe_file(root: Path, name: str) -> Path:
         known = ", ".join(sorted(each.stem for each in (root / "recipes").glob("*.yaml")))
         raise ParamsError(f"There is no recipe {name!r} in recipes/. There are: {known or 'none'}.")
     return path
+
+
+def load_with_recipe(root: Path, recipe: str | None) -> Params:
+    """The settings of params.yaml with a recipe laid over them.
+
+    Raises:
+        ParamsError: the recipe is unknown, or the settings that it makes are wrong.
+    """
+    laid = read_yaml(recipe_file(root, recipe)) if recipe else {}
+    source = f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
+    return parse_params(overlay(read_yaml(Paths(root).params), laid), source)
 
 
 def plan(root: Path, recipe: str | None) -> Experiment:

@@ -13,7 +13,7 @@ import keras
 from pipeline_steps.artifacts import Paths
 from pipeline_steps.entry import step_main
 from pipeline_steps.models.backbones import cut_below, layer_index
-from pipeline_steps.models.features import Extractor, identity_of
+from pipeline_steps.models.features import Extractor, features_of, identity_of, part_of
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import build_network
 from pipeline_steps.models.phase import (
@@ -65,14 +65,38 @@ def _facts(params: Params, labels: tuple[str, ...], weights: LoadedWeights) -> d
     }
 
 
+def _pretrained(params: Params, paths: Paths, classes: int) -> tuple[keras.Model, LoadedWeights]:
+    network = build_network(params.backbone, params.head, classes, params.seed)
+    backbone = network.get_layer("backbone")
+    return network, load_pretrained(backbone, params.backbone, paths.state / "weights")
+
+
+def fill_cache(params: Params, paths: Paths, part: int, parts: int) -> int:
+    """Compute features before training asks for them; returns how many were not there.
+
+    Args:
+        params: the settings that will train.
+        paths: of the graph; the manifest and the views have to be there.
+        part: which part of the rows, from 0.
+        parts: of how many; each can be computed by another process or machine.
+    """
+    dataset = read_dataset(paths)
+    network, weights = _pretrained(params, paths, len(dataset.labels))
+    extractor = _extractor(network, weights.sha256, params)
+    computed = 0
+    for views in (dataset.train, dataset.val):
+        some = part_of(views, part, parts)
+        if some.files:
+            _, use = features_of(some, extractor, params.features, paths.features)
+            computed += use.computed
+    return computed
+
+
 def run(params: Params, paths: Paths) -> Trained:
     """Train the head; see the module's docstring."""
     started = time.monotonic()
     dataset = read_dataset(paths)
-    network = build_network(params.backbone, params.head, len(dataset.labels), params.seed)
-    weights = load_pretrained(
-        network.get_layer("backbone"), params.backbone, paths.state / "weights"
-    )
+    network, weights = _pretrained(params, paths, len(dataset.labels))
     extractor = _extractor(network, weights.sha256, params)
     splits, uses = examples_of(dataset, extractor, params, paths)
     network.get_layer("backbone").trainable = False

@@ -26,6 +26,8 @@ _MAPPINGS = {
     "validation": ("reports/validation.json", "dvc repro validate"),
     "phase1": ("artifacts/phase1/facts.json", "dvc repro train_phase1"),
     "phase2": ("artifacts/phase2/facts.json", "dvc repro fine_tune_phase2"),
+    "features1": ("reports/train_phase1/features.json", "dvc repro train_phase1"),
+    "features2": ("reports/fine_tune_phase2/features.json", "dvc repro fine_tune_phase2"),
     "data": ("data.dvc", "dvc add data"),
     "run": ("run.json", "sortline run"),
 }
@@ -60,6 +62,15 @@ def _labels(facts: Mapping[str, Any]) -> str:
     return ", ".join(map(str, labels)) if isinstance(labels, list) else ""
 
 
+def _features(facts: Mapping[str, Any]) -> str:
+    """What a phase found in the feature cache, as `models.features.Use` tells it."""
+    uses = [use for use in facts.values() if isinstance(use, Mapping)]
+    found, computed, saved = (
+        sum(float(use.get(key) or 0) for use in uses) for key in ("found", "computed", "saved_s")
+    )
+    return f"{found:,.0f} found, {computed:,.0f} computed, {saved:,.0f} s saved" if uses else ""
+
+
 def _lineage(parts: Mapping[str, Part], root: Path, params: Part) -> list[tuple[str, str]]:
     """What this model was made of, as far as it is known."""
     blessing, export, phase1, phase2, contract, run, data = (
@@ -72,6 +83,8 @@ def _lineage(parts: Mapping[str, Part], root: Path, params: Part) -> list[tuple[
         "Champion": blessing.get("champion") or ("none" if blessing else None),
         "Labels, by class id": _labels(phase2) or _labels(contract),
         "Pretrained weights, sha256": weights or ("none (random)" if phase1 or phase2 else None),
+        "Features, phase 1": _features(parts["features1"].value or {}),
+        "Features, phase 2": _features(parts["features2"].value or {}),
         "Git commit": run.get("commit") or findings.git_commit(root) or "not in a git repository",
         "Dataset (data.dvc)": _outs(data),
         "params.yaml, sha256": sha256_file(root / params.path) if params.value else None,

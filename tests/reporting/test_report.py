@@ -291,6 +291,15 @@ def test_the_lineage_names_the_commit(root: Path) -> None:
     assert "c0ffee" in page(root).text
 
 
+def test_the_page_says_what_the_feature_cache_saved(root: Path) -> None:
+    uses = {
+        "train": {"cut": "average", "found": 15777, "computed": 789, "seconds": 2, "saved_s": 60.4},
+        "val": {"cut": "average", "found": 1972, "computed": 0, "seconds": 0, "saved_s": 7.9},
+    }
+    write(root / "reports" / "train_phase1" / "features.json", uses)
+    assert "17,749 found, 789 computed, 68 s saved" in page(root).text
+
+
 def test_the_command_writes_the_page_and_names_it(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     result = CliRunner().invoke(app, ["report", "--root", str(root), "--out", str(out)])
