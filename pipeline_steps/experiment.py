@@ -106,9 +106,8 @@ def plan(root: Path, recipe: str | None) -> Experiment:
     paths = Paths(root)
     base = read_yaml(paths.params)
     laid = read_yaml(recipe_file(root, recipe)) if recipe else {}
-    source = f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
+    load_with_recipe(root, recipe)
     settings = overlay(base, laid)
-    parse_params(settings, source)
     inputs = {
         "params": settings,
         "graph": sha256_file(root / "dvc.yaml"),

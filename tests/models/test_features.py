@@ -15,7 +15,7 @@ import pytest
 from pipeline_steps.errors import ArtifactError
 from pipeline_steps.models import feature_cache
 from pipeline_steps.models.feature_store import SUFFIX
-from pipeline_steps.models.features import Extractor, Use, Views, features_of, identity_of
+from pipeline_steps.models.features import Extractor, Use, Views, features_of, identity_of, part_of
 from pipeline_steps.params import Backbone, Features
 
 _BACKBONE = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)
@@ -209,6 +209,16 @@ def test_two_writers_at_once_end_with_right_features(tmp_path: Path) -> None:
     assert len(results) == 3
     for features in results:
         _expect(features, 40)
+
+
+def test_parts_are_all_rows_once(tmp_path: Path) -> None:
+    pixels = [_Pixels() for _ in range(4)]
+    for part, each in enumerate(pixels):
+        features_of(part_of(_views(10), part, 4), _extractor(each), _SETTINGS, tmp_path)
+    assert [each.asked for each in pixels] == [3, 3, 2, 2]
+    features, use = _compute(tmp_path, _Pixels())
+    _expect(features)
+    assert use.computed == 0
 
 
 def test_a_feature_that_its_storage_cannot_hold_is_refused(tmp_path: Path) -> None:
