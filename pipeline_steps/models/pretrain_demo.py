@@ -8,12 +8,11 @@ recipe, the accuracy reached and the weights' hash. The pictures are the same ev
 weights are not to the last bit, since the order of a CPU's sums depends on its threads.
 """
 
-import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -27,10 +26,11 @@ from PIL import Image
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from pipeline_steps.artifacts import atomic_file, sha256_file, write_json
+from pipeline_steps.artifacts import Paths, atomic_file, sha256_file, sha256_json, write_json
 from pipeline_steps.errors import WeightsError
 from pipeline_steps.images.drawing.families import PRETRAINING
 from pipeline_steps.images.drawing.scene import photograph, studio
+from pipeline_steps.models import checkpoint
 from pipeline_steps.models.weights import variables_by_name
 
 Pixels = NDArray[np.uint8]
@@ -47,6 +47,21 @@ _KINDS: Final = MappingProxyType({"studio": studio, "pretraining": photograph})
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Some epochs on pictures of one kind and size.
+
+    Attributes:
+        kind: `studio` or `pretraining`, as in `draw_pictures`.
+        side_px: side of what the network sees.
+        epochs: times that each picture is seen, cropped, flipped and lit afresh.
+    """
+
+    kind: str
+    side_px: int
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How the demo backbone is pretrained: from the easy and small to the hard and large.
 
@@ -55,13 +70,10 @@ class Recipe:
         train_images: photographs to train on, the same number of each family (to one), and as many
             studio pictures.
         val_images: photographs held back.
-        small_px: side of what the network sees at first; 64 px cost less than half of 96 px.
-        studio_epochs: times that each studio picture is seen, small, before any photograph.
-        small_epochs: times that each photograph is seen small, cropped, flipped, lit afresh.
-        image_size_px: side of what the network sees in the end.
-        epochs: times that each photograph is seen at that size.
+        stages: what is seen, in order. A picture of 32 px costs a third of one of 64 px.
         batch_size: pictures a step.
-        learning_rate: AdamW's, after a warm-up of one epoch; it falls to 0 along a cosine.
+        learning_rate: AdamW's, after a warm-up of `warmup_steps`; it falls to 0 along a cosine.
+        warmup_steps: steps over which the rate grows from 0.
         weight_decay: AdamW's.
         label_smoothing: of the cross entropy.
         norm_momentum: of BatchNorm; Keras's 0.999 is too slow for a few thousand steps.
@@ -69,15 +81,17 @@ class Recipe:
     """
 
     seed: int = 7
-    train_images: int = 12_200
+    train_images: int = 30_500
     val_images: int = 1_220
-    small_px: int = 64
-    studio_epochs: int = 4
-    small_epochs: int = 9
-    image_size_px: int = 96
-    epochs: int = 3
-    batch_size: int = 32
-    learning_rate: float = 1e-3
+    stages: tuple[Stage, ...] = (
+        Stage("studio", 32, 3),
+        Stage("pretraining", 32, 16),
+        Stage("pretraining", 64, 20),
+        Stage("pretraining", 96, 3),
+    )
+    batch_size: int = 64
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 400
     weight_decay: float = 2e-2
     label_smoothing: float = 0.1
     norm_momentum: float = 0.99
@@ -114,47 +128,33 @@ def _shrunk(pixels: Pixels, side_px: int) -> Pixels:
     )
 
 
-def _jittered(crop: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Vary brightness, contrast and the colour of the light; [-1, 1] in and out."""
-    gain = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, size=3)
-    shift = rng.uniform(-0.15, 0.15)
-    return np.clip(crop * gain + shift, -1, 1).astype(np.float32)
+def _jittered(crops: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Vary brightness, contrast and the colour of the light; [N, side, side, 3] in [-1, 1]."""
+    shape = (len(crops), 1, 1, 1)
+    gain = rng.uniform(0.75, 1.25, shape) * rng.uniform(0.9, 1.1, (len(crops), 1, 1, 3))
+    shift = rng.uniform(-0.15, 0.15, shape)
+    return np.clip(crops * gain.astype(np.float32) + shift.astype(np.float32), -1, 1)
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of float32 [N, side, side, 3] in [-1, 1]: random views, or the middle if `still`."""
+def _scaled(crops: Pixels) -> NDArray[np.float32]:
+    return crops.astype(np.float32) / np.float32(127.5) - 1
 
-    def __init__(
-        self, pictures: Pictures, side_px: int, recipe: Recipe, *, still: bool = False
-    ) -> None:
-        super().__init__()
-        self.pixels, self.labels = _shrunk(pictures[0], round(side_px * _SLACK)), pictures[1]
-        self.side_px, self.batch_size, self.still = side_px, recipe.batch_size, still
-        self.rng = np.random.default_rng(recipe.seed + side_px)
-        self.order = np.arange(len(self.labels))
-        self.on_epoch_end()
 
-    def __len__(self) -> int:
-        return (len(self.labels) + self.batch_size - 1) // self.batch_size
+def still_views(pixels: Pixels, side_px: int) -> NDArray[np.float32]:
+    """The middle of each picture: float32 [N, side, side, 3] in [-1, 1]."""
+    edge = (pixels.shape[1] - side_px) // 2
+    return _scaled(pixels[:, edge : edge + side_px, edge : edge + side_px])
 
-    def on_epoch_end(self) -> None:
-        """Shuffle for the next epoch."""
-        if not self.still:
-            self.rng.shuffle(self.order)
 
-    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        rows = self.order[step * self.batch_size : (step + 1) * self.batch_size]
-        return np.stack([self._view(self.pixels[row]) for row in rows]), self.labels[rows]
-
-    def _view(self, picture: Pixels) -> NDArray[np.float32]:
-        side, slack = self.side_px, len(picture) - self.side_px
-        y, x = (slack // 2, slack // 2) if self.still else self.rng.integers(0, slack + 1, size=2)
-        crop = picture[y : y + side, x : x + side].astype(np.float32) / 127.5 - 1
-        if self.still:
-            return crop
-        if self.rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        return _jittered(crop, self.rng)
+def random_views(pixels: Pixels, side_px: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A crop of each picture, maybe mirrored, lit afresh: float32 [N, side, side, 3] in [-1, 1]."""
+    crops = np.empty((len(pixels), side_px, side_px, 3), np.uint8)
+    corners = rng.integers(0, pixels.shape[1] - side_px + 1, (len(pixels), 2))
+    mirrored = rng.random(len(pixels)) < 0.5
+    for row, (y, x) in enumerate(corners):
+        crop = pixels[row, y : y + side_px, x : x + side_px]
+        crops[row] = crop[:, ::-1] if mirrored[row] else crop
+    return _jittered(_scaled(crops), rng)
 
 
 def build_backbone(recipe: Recipe) -> keras.Model:
@@ -168,23 +168,25 @@ def build_backbone(recipe: Recipe) -> keras.Model:
     return backbone
 
 
-def build_classifier(backbone: keras.Model, recipe: Recipe) -> keras.Model:
-    """Compile the backbone under average pooling and one dense layer that gives logits."""
-    pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
-    model = keras.Model(backbone.input, keras.layers.Dense(len(_NAMES), name="head")(pooled))
-    warmup = -(-recipe.train_images // recipe.batch_size)
-    steps = warmup * (recipe.studio_epochs + recipe.small_epochs + recipe.epochs)
+def _build_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    epoch_steps = recipe.train_images // recipe.batch_size
+    steps = epoch_steps * sum(stage.epochs for stage in recipe.stages)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
-        decay_steps=steps - warmup,
+        decay_steps=steps - recipe.warmup_steps,
         warmup_target=recipe.learning_rate,
-        warmup_steps=warmup,
+        warmup_steps=recipe.warmup_steps,
     )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay),
-        loss=SmoothedCrossEntropy(recipe.label_smoothing),
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
-    )
+    return keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+
+
+def _sized(network: keras.Model, side_px: int, recipe: Recipe) -> keras.Model:
+    """The same layers and optimizer for pictures of one size: known shapes train faster."""
+    inputs = keras.Input((side_px, side_px, 3))
+    model = keras.Model(inputs, network(inputs))
+    loss = SmoothedCrossEntropy(recipe.label_smoothing)
+    accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+    model.compile(optimizer=network.optimizer, loss=loss, metrics=[accuracy])
     return model
 
 
@@ -227,17 +229,63 @@ def save_backbone(backbone: keras.Model, target: Path) -> None:
         partial_file.write_bytes(data)
 
 
-def _fit(model: keras.Model, recipe: Recipe, kinds: Mapping[str, Pictures]) -> float:
-    """Train in three stages and return the accuracy on the photographs held back."""
-    for kind, side_px, epochs in (
-        ("studio", recipe.small_px, recipe.studio_epochs),
-        ("pretraining", recipe.small_px, recipe.small_epochs),
-        ("pretraining", recipe.image_size_px, recipe.epochs),
-    ):
-        still = Batches(kinds["validation"], side_px, recipe, still=True)
-        training = Batches(kinds[kind], side_px, recipe)
-        model.fit(training, validation_data=still, epochs=epochs, verbose=2)
-    return float(model.evaluate(still, verbose=0, return_dict=True)["accuracy"])
+def _build_network(backbone: keras.Model, recipe: Recipe) -> keras.Model:
+    pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
+    network = keras.Model(backbone.input, keras.layers.Dense(len(_NAMES), name="head")(pooled))
+    network.compile(optimizer=_build_optimizer(recipe))
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _train_epoch(
+    model: keras.Model, pictures: Pictures, side_px: int, recipe: Recipe, epoch: int
+) -> float:
+    """Train on every picture once; the mean loss. Order and views are drawn from the epoch."""
+    pixels, labels = pictures
+    rng = np.random.default_rng([recipe.seed, epoch])
+    steps = len(labels) // recipe.batch_size  # What is left over is seen in another epoch.
+    order = rng.permutation(len(labels))[: steps * recipe.batch_size].reshape(steps, -1)
+    losses = [
+        float(model.train_on_batch(random_views(pixels[rows], side_px, rng), labels[rows])[0])
+        for rows in tqdm(order, desc=f"epoch {epoch + 1}, {side_px} px", unit="batch", leave=False)
+    ]
+    return float(np.mean(losses))
+
+
+def _accuracy(model: keras.Model, pictures: Pictures, side_px: int) -> float:
+    pixels, labels = pictures
+    blocks = np.array_split(pixels, -(-len(pixels) // 128))
+    logits = [model.predict_on_batch(still_views(block, side_px)) for block in blocks]
+    return float((np.concatenate(logits).argmax(axis=-1) == labels).mean())
+
+
+def _seen_at(pictures: Pictures, side_px: int) -> Pictures:
+    """Pictures a little larger than what is cropped from them."""
+    return _shrunk(pictures[0], round(side_px * _SLACK)), pictures[1]
+
+
+def _fit(backbone: keras.Model, recipe: Recipe, kinds: Mapping[str, Pictures]) -> float:
+    """Train in stages and return the accuracy on the photographs held back.
+
+    Goes on after the last whole epoch of a run of the same recipe that was interrupted.
+    """
+    network = _build_network(backbone, recipe)
+    resume = Paths(Path.cwd()).state / "resume" / f"pretrain-{sha256_json(asdict(recipe))}"
+    history = checkpoint.restore(resume, network, []) if resume.is_file() else []
+    epochs = count()
+    for stage in recipe.stages:
+        model = _sized(network, stage.side_px, recipe)
+        held, seen = (_seen_at(kinds[kind], stage.side_px) for kind in ("validation", stage.kind))
+        for _ in range(stage.epochs):
+            epoch = next(epochs)
+            if epoch < len(history):
+                continue
+            loss = _train_epoch(model, seen, stage.side_px, recipe, epoch)
+            history.append({"loss": loss, "accuracy": _accuracy(model, held, stage.side_px)})
+            checkpoint.save(resume, network, [], history)
+            print(f"epoch {epoch + 1}: {stage.kind}, {stage.side_px} px, {history[-1]}", flush=True)
+    resume.unlink()
+    return history[-1]["accuracy"]
 
 
 def _draw_all(recipe: Recipe) -> dict[str, Pictures]:
@@ -256,7 +304,7 @@ def pretrain(recipe: Recipe, target: Path = DEMO_WEIGHTS) -> float:
     kinds = _draw_all(recipe)
     backbone = build_backbone(recipe)
     started = time.monotonic()
-    accuracy = _fit(build_classifier(backbone, recipe), recipe, kinds)
+    accuracy = _fit(backbone, recipe, kinds)
     save_backbone(backbone, target)
     record = {
         "architecture": "keras.applications.MobileNetV2, include_top=False, input in [-1, 1]",
@@ -271,10 +319,8 @@ def pretrain(recipe: Recipe, target: Path = DEMO_WEIGHTS) -> float:
 
 
 def main() -> None:
-    """Pretrain with the recipe's defaults, or with `field=value` arguments over them."""
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    recipe = Recipe(**{field: json.loads(value) for field, value in given.items()})
-    print(f"validation accuracy {pretrain(recipe):.4f}: {DEMO_WEIGHTS}")
+    """Pretrain with the recipe's defaults."""
+    print(f"validation accuracy {pretrain(Recipe()):.4f}: {DEMO_WEIGHTS}")
 
 
 if __name__ == "__main__":
