@@ -47,6 +47,11 @@ class Paths:
         return self.root / "artifacts" / "views.parquet"
 
     @property
+    def start(self) -> Path:
+        """From which weights training starts, when they are not the pretrained ones."""
+        return self.root / "artifacts" / "start"
+
+    @property
     def phase1(self) -> Path:
         """The network after phase 1."""
         return self.root / "artifacts" / "phase1"
@@ -84,6 +89,11 @@ class Paths:
     def features(self) -> Path:
         """The feature cache; it can be shared by several runs at once."""
         return self.state / "features"
+
+    @property
+    def measured(self) -> Path:
+        """What the validate step measured of images, by their bytes."""
+        return self.state / "measured"
 
 
 def _partial(target: Path) -> Path:

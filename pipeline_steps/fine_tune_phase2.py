@@ -31,7 +31,7 @@ from pipeline_steps.models.phase import (
     read_dataset,
     run_phase,
 )
-from pipeline_steps.params import Params
+from pipeline_steps.params import FineTunePhase2, Params
 
 STAGE = "fine_tune_phase2"
 
@@ -57,7 +57,7 @@ def _facts(before: dict[str, Any], network: keras.Model, cut: int, first: int) -
         for layer in layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    kept = ("labels", "architecture", "weights", "weights_sha256")
+    kept = ("labels", "architecture", "weights", "weights_sha256", "start")
     return {
         **{name: before[name] for name in kept},
         "cut_layer": layers[cut].name,
@@ -65,6 +65,18 @@ def _facts(before: dict[str, Any], network: keras.Model, cut: int, first: int) -
         "from_layer_index": first,
         "batchnorm_frozen": all(frozen),
     }
+
+
+def _settings(phase: FineTunePhase2, start: dict[str, Any]) -> FineTunePhase2:
+    """The phase as params have it; shorter and gentler for weights that have been through it."""
+    if not start["champion"]:
+        return phase
+    changes = {
+        "epochs": start["epochs"],
+        "learning_rate": phase.learning_rate * start["rate"],
+        "warmup_epochs": 0,
+    }
+    return phase.model_copy(update=changes)
 
 
 def run(params: Params, paths: Paths) -> Trained:
@@ -86,7 +98,7 @@ def run(params: Params, paths: Paths) -> Trained:
         stage=STAGE,
         network=network,
         trained=trained_part(network, cut),
-        phase=params.fine_tune_phase2,
+        phase=_settings(params.fine_tune_phase2, before["start"]),
         first_epoch=before["last_epoch"],
         facts=_facts(before, network, cut, first),
         uses=uses,

@@ -123,6 +123,14 @@ class Features(Section):
     batch_size: Annotated[int, Field(ge=1, le=4096)]
 
 
+class Train(Section):
+    """Where training starts."""
+
+    warm_start: bool
+    warm_epochs: Annotated[int, Field(ge=1, le=10000)]
+    warm_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
 class Phase(Section):
     """One run of the training loop."""
 
@@ -203,6 +211,7 @@ class Params(Section):
     backbone: Backbone
     head: Head
     features: Features
+    train: Train
     train_phase1: Phase
     fine_tune_phase2: FineTunePhase2
     export: Export

@@ -1,6 +1,10 @@
 """Phase 1: the head alone learns, on the pooled features of the frozen backbone.
 
-Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `data/`, the pretrained weights.
+When training starts from the champion (step warm_start), the head has learnt already: its network
+is handed on, and this phase has no epochs.
+
+Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `artifacts/start/`, `data/`, the
+pretrained weights.
 Writes: `artifacts/phase1/` (weights.safetensors, facts.json), `reports/train_phase1/`.
 Refuses: weights that cannot be had or do not fit; an empty split.
 """
@@ -9,8 +13,9 @@ import time
 from typing import Any
 
 import keras
+import pandas as pd
 
-from pipeline_steps.artifacts import Paths
+from pipeline_steps.artifacts import Paths, atomic_dir, read_json, require, write_json
 from pipeline_steps.entry import step_main
 from pipeline_steps.models.backbones import cut_below, layer_index
 from pipeline_steps.models.features import Extractor, features_of, identity_of, part_of
@@ -23,7 +28,7 @@ from pipeline_steps.models.phase import (
     read_dataset,
     run_phase,
 )
-from pipeline_steps.models.weights import LoadedWeights, load_pretrained
+from pipeline_steps.models.weights import LoadedWeights, load_pretrained, load_weights, save_weights
 from pipeline_steps.params import Params
 
 STAGE = "train_phase1"
@@ -92,11 +97,27 @@ def fill_cache(params: Params, paths: Paths, part: int, parts: int) -> int:
     return computed
 
 
+def _hand_on(
+    network: keras.Model, facts: dict[str, Any], start: dict[str, Any], paths: Paths
+) -> Trained:
+    load_weights(network, require(paths.start / "weights.safetensors", "dvc repro warm_start"))
+    with atomic_dir(paths.reports / STAGE) as reports:
+        pd.DataFrame(columns=["epoch"]).to_csv(reports / "history.csv", index=False)
+    none = {"epochs_run": 0, "last_epoch": 0, "best_epoch": 0, "metrics": {}}
+    with atomic_dir(paths.phase1) as folder:
+        save_weights(network, folder / "weights.safetensors")
+        write_json(folder / "facts.json", {**facts, "start": start, **none})
+    return Trained([], 0, {})
+
+
 def run(params: Params, paths: Paths) -> Trained:
     """Train the head; see the module's docstring."""
     started = time.monotonic()
+    start = read_json(paths.start / "facts.json", "dvc repro warm_start")
     dataset = read_dataset(paths)
     network, weights = _pretrained(params, paths, len(dataset.labels))
+    if start["champion"]:
+        return _hand_on(network, _facts(params, dataset.labels, weights), start, paths)
     extractor = _extractor(network, weights.sha256, params)
     splits, uses = examples_of(dataset, extractor, params, paths)
     network.get_layer("backbone").trainable = False
@@ -106,7 +127,7 @@ def run(params: Params, paths: Paths) -> Trained:
         trained=network.get_layer("head"),
         phase=params.train_phase1,
         first_epoch=0,
-        facts=_facts(params, dataset.labels, weights),
+        facts={**_facts(params, dataset.labels, weights), "start": start},
         uses=uses,
         started=started,
     )

@@ -134,7 +134,9 @@ def run(params: Params, paths: Paths) -> Validation:
     settings = params.validate_
     champion_counts = read_champion_counts(paths.champion)
     listing = list_images(paths.root)
-    measured = measure(paths.root, listing.images, max_pixels=params.images.max_pixels)
+    measured = measure(
+        paths.root, listing.images, max_pixels=params.images.max_pixels, kept=paths.measured
+    )
     strays = stray_outcome(listing.strays)
     if measured.refused:
         _refuse_files(paths, [refused_outcome(measured.refused), strays])

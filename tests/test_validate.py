@@ -14,6 +14,7 @@ from encoded_pictures import animated, claiming_jpeg, encode, exif, grey_16_bits
 
 from pipeline_steps.artifacts import Paths
 from pipeline_steps.errors import ArtifactError, DataError, ValidationError
+from pipeline_steps.images.decode import decode_bytes
 from pipeline_steps.images.manifest import labels_of, read_manifest
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
 from pipeline_steps.validate import Validation, run
@@ -120,6 +121,43 @@ def test_the_same_data_gives_the_same_bytes(paths: Paths) -> None:
     first = paths.manifest.read_bytes(), (paths.reports / "validation.json").read_bytes()
     run(params(), paths)
     assert (paths.manifest.read_bytes(), (paths.reports / "validation.json").read_bytes()) == first
+
+
+def test_only_new_images_are_decoded(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def counting(data: bytes, *, max_pixels: int, path: str) -> Any:
+        decoded.append(path)
+        return decode_bytes(data, max_pixels=max_pixels, path=path)
+
+    def decoded_by(settings: Params) -> int:
+        decoded.clear()
+        run(settings, paths)
+        return len(decoded)
+
+    monkeypatch.setattr("pipeline_steps.images.manifest.decode_bytes", counting)
+    settings = params(severity={"near_duplicates": "warning"})
+    assert decoded_by(settings) == IMAGES
+    first = read_manifest(paths.manifest)
+    assert decoded_by(settings) == 0
+    pd.testing.assert_frame_equal(read_manifest(paths.manifest), first)
+    new = put(paths, "train/glass/new.jpg", encode(picture(1000), "JPEG"))
+    assert decoded_by(settings) == 1
+    assert decoded == [new]
+    other_cap = settings.images.model_copy(update={"max_pixels": 1_000_000})
+    assert decoded_by(settings.model_copy(update={"images": other_cap})) == IMAGES + 1
+
+
+def test_a_damaged_record_of_measurements_is_not_believed(paths: Paths) -> None:
+    run(params(), paths)
+    first = read_manifest(paths.manifest)
+    (kept,) = paths.measured.glob("*.parquet")
+    content = bytearray(kept.read_bytes())
+    for position in range(4, len(content) // 2, 7):
+        content[position] ^= 0x10
+    kept.write_bytes(content)
+    run(params(), paths)
+    pd.testing.assert_frame_equal(read_manifest(paths.manifest), first)
 
 
 def test_leaks_duplicates_and_two_labels_are_refused(paths: Paths) -> None:

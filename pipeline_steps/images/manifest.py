@@ -8,10 +8,11 @@ of the test split that never changes).
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from pipeline_steps.images.decode import decode_bytes, read_image_file
 from pipeline_steps.images.duplicates import luma, luma_hash
 from pipeline_steps.images.header import read_header
 from pipeline_steps.images.layout import IMAGE_SUFFIXES, is_hidden
+from pipeline_steps.images.measured import measured_file, read_measured, write_measured
 from pipeline_steps.images.threads import map_in_threads
 from pipeline_steps.params import SPLITS
 
@@ -94,14 +96,38 @@ def list_images(root: Path) -> Listing:
     return Listing(sorted(images), dict(sorted(strays.items())))
 
 
-def measure(root: Path, images: Sequence[str], *, max_pixels: int) -> Measured:
-    """Decode every image once, in threads, and measure it."""
-    measure_one = partial(_measure, root, max_pixels=max_pixels)
+def measure(
+    root: Path, images: Sequence[str], *, max_pixels: int, kept: Path | None = None
+) -> Measured:
+    """Decode every image once, in threads, and measure it.
+
+    Args:
+        root: of the repository.
+        images: paths below it.
+        max_pixels: larger images are refused.
+        kept: folder of what was measured before (images/measured.py); those are not decoded again.
+    """
+    file = measured_file(kept, max_pixels) if kept else None
+    known = read_measured(file) if file else {}
+    measure_one = partial(_measure, root, known, max_pixels=max_pixels)
     results = map_in_threads(measure_one, images, what="decode")
     rows = [result for result in results if isinstance(result, Row)]
     refused = [result for result in results if isinstance(result, ImageError)]
+    if file:
+        _keep(file, known, rows)
     frame = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__annotations__))
     return Measured(frame, refused)
+
+
+def _keep(file: Path, known: dict[str, dict[str, Any]], rows: Sequence[Row]) -> None:
+    places = ("path", "split", "label", "sha256")
+    found = {
+        row.sha256: {key: value for key, value in asdict(row).items() if key not in places}
+        for row in rows
+    }
+    if not found.keys() <= known.keys():
+        both = known | found
+        write_measured(file, ({"sha256": sha, **both[sha]} for sha in sorted(both)))
 
 
 def mark_core(frame: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -185,20 +211,24 @@ def _why_stray(file: Path) -> str:
     return "" if known else f"no image by its name; wanted {', '.join(sorted(IMAGE_SUFFIXES))}"
 
 
-def _measure(root: Path, path: str, *, max_pixels: int) -> Row | ImageError:
+def _measure(
+    root: Path, known: Mapping[str, Mapping[str, Any]], path: str, *, max_pixels: int
+) -> Row | ImageError:
+    _, split, label, _ = path.split("/")
+    place: dict[str, Any] = {"path": path, "split": split, "label": label}
     try:
         data = read_image_file(root / path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 in known:
+            return Row(**place, sha256=sha256, **known[sha256])
         header = read_header(data, max_pixels=max_pixels, path=path)
         pixels = decode_bytes(data, max_pixels=max_pixels, path=path)
     except ImageError as error:
         return ImageError(path, error.sha256, error.reason, error.detail)
     grey = luma(pixels)
-    _, split, label, _ = path.split("/")
     return Row(
-        path=path,
-        split=split,
-        label=label,
-        sha256=hashlib.sha256(data).hexdigest(),
+        **place,
+        sha256=sha256,
         perceptual_hash=luma_hash(grey),
         width=header.width,
         height=header.height,

@@ -62,6 +62,15 @@ def _labels(facts: Mapping[str, Any]) -> str:
     return ", ".join(map(str, labels)) if isinstance(labels, list) else ""
 
 
+def _start(start: Any) -> str | None:
+    """Whose weights were trained on, as `warm_start.Start` tells it."""
+    if not isinstance(start, Mapping):
+        return None
+    if champion := start.get("champion"):
+        return f"the champion {str(champion)[:12]}"
+    return f"the pretrained weights ({start.get('reason')})"
+
+
 def _features(facts: Mapping[str, Any]) -> str:
     """What a phase found in the feature cache, as `models.features.Use` tells it."""
     uses = [use for use in facts.values() if isinstance(use, Mapping)]
@@ -83,6 +92,7 @@ def _lineage(parts: Mapping[str, Part], root: Path, params: Part) -> list[tuple[
         "Champion": blessing.get("champion") or ("none" if blessing else None),
         "Labels, by class id": _labels(phase2) or _labels(contract),
         "Pretrained weights, sha256": weights or ("none (random)" if phase1 or phase2 else None),
+        "Training started from": _start(phase2.get("start")),
         "Features, phase 1": _features(parts["features1"].value or {}),
         "Features, phase 2": _features(parts["features2"].value or {}),
         "Git commit": run.get("commit") or findings.git_commit(root) or "not in a git repository",

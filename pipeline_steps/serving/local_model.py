@@ -54,6 +54,11 @@ class Served:
         """In the order of class ids."""
         return self.contract.labels
 
+    def variables(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The network's weights by their path in Keras, e.g. `Conv1/kernel`."""
+        listed = self.loaded.signatures[PREDICT_TENSOR].variables
+        return {each.name.removesuffix(":0"): each.numpy() for each in listed}
+
     def predict_bytes(self, images: Sequence[bytes]) -> Predictions:
         """Classify files by their bytes (signature `serving_default`)."""
         call = self.loaded.signatures[SERVING_DEFAULT]

@@ -1,0 +1,160 @@
+"""Where training starts: a warm start that is none would retrain a worse model, and say nothing."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from workspaces import call, git, make_workspace, write_params
+
+from pipeline_steps import warm_start
+from pipeline_steps.artifacts import Paths, digest_tree
+from pipeline_steps.images.generated import generate, subset_counts
+from pipeline_steps.models.network import build_network
+from pipeline_steps.models.weights import variables_by_name
+from pipeline_steps.params import Params, overlay, parse_params, read_yaml
+from pipeline_steps.serving.champion_use import use
+from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
+from pipeline_steps.serving.signature import Exported, write_saved_model
+
+LABELS = ("can", "jar")
+SIZE_PX = 32
+SMALL = {
+    "backbone": {"alpha": 0.35, "image_size_px": SIZE_PX, "weights": None},
+    "head": {"hidden_units": 8},
+    "train": {"warm_start": True},
+}
+
+
+def settings(**sections: dict[str, object]) -> Params:
+    values = overlay(read_yaml(Path(__file__).parents[1] / "params.yaml"), SMALL)
+    return parse_params(overlay(values, sections))
+
+
+def accepted() -> keras.Model:
+    """A network whose head and last layers have moved since the (random) pretrained weights."""
+    params = settings()
+    network = build_network(params.backbone, params.head, len(LABELS), params.seed)
+    moved = np.random.default_rng(1)
+    for name, variable in variables_by_name(network).items():
+        if name.startswith(("head/", "backbone/Conv_1/")):
+            variable.assign(variable + moved.normal(0, 0.1, variable.shape))
+    return network
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("champion") / "model"
+    write_saved_model(Exported(accepted(), LABELS, 1.5, SIZE_PX, 10_000), folder)
+    preprocessing = Preprocessing(
+        image_size_px=SIZE_PX,
+        resize="bilinear",
+        scale=1 / 127.5,
+        offset=-1.0,
+        max_pixels=10_000,
+        formats=("png",),
+        exif_orientation="ignored",
+    )
+    contract = Contract(
+        format_version=1,
+        signatures=signatures(len(LABELS), SIZE_PX),
+        labels=LABELS,
+        preprocessing=preprocessing,
+        temperature=1.5,
+        train_class_counts={},
+        versions={},
+        min_serving_version="2.20",
+        model_digest="",
+    )
+    write_contract(folder, contract)
+    return folder
+
+
+@pytest.fixture
+def paths(champion: Path, tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path / "repository")
+    paths.manifest.parent.mkdir(parents=True)
+    pd.DataFrame({"label": LABELS * 3}).to_parquet(paths.manifest)
+    use(str(champion), paths)
+    return paths
+
+
+def start(paths: Paths, **sections: dict[str, object]) -> dict[str, Any]:
+    """What the step writes, which has to be what it returns."""
+    found = warm_start.run(settings(**sections), paths)
+    written: dict[str, Any] = json.loads((paths.start / "facts.json").read_text())
+    assert written == asdict(found)
+    assert (paths.start / "weights.safetensors").exists() == bool(found.champion)
+    return written
+
+
+def test_training_starts_with_the_champions_very_weights(paths: Paths) -> None:
+    found = start(paths, train={"warm_epochs": 3, "warm_learning_rate": 0.5})
+    recorded = json.loads((paths.champion / "champion.json").read_text())
+    assert found == {"champion": recorded["digest"], "epochs": 3, "rate": 0.5, "reason": None}
+    written = load_file(paths.start / "weights.safetensors")
+    for name, variable in variables_by_name(accepted()).items():
+        np.testing.assert_array_equal(written[name], keras.ops.convert_to_numpy(variable), name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"head": {"hidden_units": 16}}, "another network"),
+        ({"backbone": {"image_size_px": 64}}, "32 px"),
+        ({"seed": 5}, "Conv1"),  # Other random weights stand for another pretrained backbone.
+    ],
+)
+def test_a_champion_that_does_not_fit_is_not_started_from(
+    paths: Paths, changes: dict[str, dict[str, object]], reason: str
+) -> None:
+    assert reason in start(paths, **changes)["reason"]
+
+
+def test_another_set_of_classes_starts_anew(paths: Paths) -> None:
+    pd.DataFrame({"label": [*LABELS, "sheet"]}).to_parquet(paths.manifest)
+    assert "classes" in start(paths)["reason"]
+
+
+def test_without_a_champion_training_starts_anew(paths: Paths) -> None:
+    use("none", paths)
+    assert "no champion" in start(paths)["reason"]
+
+
+def test_unless_asked_another_champion_changes_nothing(paths: Paths) -> None:
+    start(paths, train={"warm_start": False})
+    before = digest_tree(paths.start)
+    use("none", paths)
+    start(paths, train={"warm_start": False})
+    assert digest_tree(paths.start) == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_warm_retrain_costs_what_the_new_images_cost(tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path / "repository")
+    call(folder, "dvc", "repro", "--quiet")
+    call(folder, "sortline", "champion", "use", "artifacts/saved_model")
+    more = {"train": 12, "val": 10, "test": 10}
+    generate(tmp_path / "new", seed=2, counts=subset_counts(more), workers=1)
+    call(folder, "sortline", "ingest", "--add", str(tmp_path / "new"))
+    write_params(folder, {"train": {"warm_start": True, "warm_epochs": 1}})
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=more images")
+    before = json.loads((folder / "artifacts/phase2/facts.json").read_text())
+    call(folder, "dvc", "repro", "--quiet")
+    after = json.loads((folder / "artifacts/phase2/facts.json").read_text())
+    uses = json.loads((folder / "reports/fine_tune_phase2/features.json").read_text())
+    assert (after["epochs_run"], after["last_epoch"]) == (1, 1)
+    # One plain row and one view of each training image that is new; the old ones were found.
+    new = after["rows"]["train"] - before["rows"]["train"]
+    assert (uses["train"]["computed"], uses["train"]["found"]) == (2 * new, 240)
+    # A head that starts anew is near the average of guesses after one epoch, and this one is not.
+    assert after["metrics"]["train_loss"] < before["metrics"]["train_loss"] * 1.3
+    call(folder, "sortline", "report")
+    assert "the champion" in (folder / "report.html").read_text()
