@@ -58,9 +58,20 @@ test: .venv/.installed ## every test that is not slow
 test-slow: .venv/.installed ## whole graphs, kills, load
 	pytest -m slow
 
-bench: .venv/.installed ## the tables of the README (SORTLINE_WASTE10 and SORTLINE_WEIGHTS_DIR name real images and weights)
+bench: .venv/.installed | data/. ## the tables of the README; QUICK=1: minutes instead of hours
+ifdef QUICK
+	python bench/extraction.py --images 128 --rounds 1
+	python bench/time_to_accuracy.py --quick --data generated --seeds 0
+	python bench/warm_retrain.py --recipe demo --share 0.1
+	python bench/memory.py --recipe demo --images 1000
+else
+	python bench/extraction.py
+	python bench/memory.py
+	python bench/warm_retrain.py
+	python bench/time_to_accuracy.py
 	python bench/demo_backbone.py
 	python bench/waste10.py
+endif
 
 clean: ## remove what `make` and the graph wrote; data, the DVC cache and features stay
 	rm -rf artifacts reports runs

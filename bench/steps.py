@@ -1,0 +1,67 @@
+"""Folders in which a benchmark runs the steps one by one, each as a process, without DVC."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline_steps.params import overlay, read_yaml
+
+ROOT = Path(__file__).parents[1]
+STEPS = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one step: seconds with the start of its process, and peak resident memory in MiB."""
+
+    seconds: float
+    peak_mib: float
+
+
+def settings_of(recipe: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """params.yaml, a recipe, and changes, one over the other."""
+    settings = dict(read_yaml(ROOT / "params.yaml"))
+    if recipe:
+        settings = overlay(settings, read_yaml(ROOT / f"recipes/{recipe}.yaml"))
+    return overlay(settings, {"validate": {"expected_counts": None}, **changes})
+
+
+def link_images(data: Path, target: Path, share: float = 1.0) -> int:
+    """Link a share of every class of every split into `target/data`; the number of images."""
+    linked = 0
+    for place in sorted({path.parent for path in data.glob("*/*/*")}):
+        inside = sorted(place.iterdir())
+        for path in inside[: max(2, round(share * len(inside)))]:
+            link = target / "data" / path.relative_to(data)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, link)
+            linked += 1
+    return linked
+
+
+def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Everything but `data/`: settings, and a champion that is none unless there is one."""
+    if not (folder / "champion").exists():
+        shutil.copytree(ROOT / "champion", folder / "champion")
+    YAML(typ="safe").dump(dict(settings), folder / "params.yaml")
+
+
+def run_step(folder: Path, step: str) -> Cost:
+    """Run one step in `folder`, whose features and checkpoints stay inside it."""
+    started = time.monotonic()
+    state = {"SORTLINE_STATE_DIR": str(folder / ".sortline")}
+    command = [sys.executable, "-m", f"pipeline_steps.{step}"]
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **state})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{step} ended with {process.returncode}")
+    return Cost(time.monotonic() - started, usage.ru_maxrss / 1024)

@@ -1,0 +1,196 @@
+"""Seconds until the plain recipe's accuracy is reached: Keras as it is usually written, and ours.
+
+    SORTLINE_WASTE10=... SORTLINE_WEIGHTS_DIR=... python bench/time_to_accuracy.py
+        [--data photographs generated] [--recipes fast best] [--seeds 0 1 2] [--quick]
+
+For each dataset and seed, in turns: bench/plain_keras.py, and each recipe from an empty cache, each
+in processes of its own. Both are timed from the start of the process to the last epoch; plain is
+credited with the end of the epoch whose weights it keeps, as if it had known when to stop. Recipes
+and stopping times were chosen on the validation split; the test split is scored once a run.
+
+A run takes hours in all, and is not repeated: its record lies below .sortline/bench/ by dataset,
+recipe and seed, and the table is made of the records. --quick trains an epoch or two on a tenth of
+the images: it shows that everything works, and its ratios mean nothing.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from steps import ROOT, STEPS, link_images, prepare, run_step, settings_of
+
+from pipeline_steps.artifacts import sha256_json, write_json
+
+HOME = ROOT / ".sortline/bench/time_to_accuracy"
+RESULT = ROOT / "bench/results/time_to_accuracy.json"
+WEIGHTS = "mobilenet_v2_1.0_224_no_top.weights.h5"
+REQUIRED = 10.0
+BEST_ACCURACY, BEST_SHARE = 0.9513, 0.5  # EfficientNetV2-S, arXiv 2602.10500; of plain's time.
+TRAINING = ("train_phase1", "fine_tune_phase2")
+QUICK_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, scored once.
+
+    Attributes:
+        recipe: "plain", or a file in recipes/.
+        seed: of everything random.
+        seconds: of training: for plain, to the end of the epoch whose weights are kept.
+        whole_s: of everything: for plain, until it stops by itself; for us, all steps.
+        test_accuracy: on the test split.
+    """
+
+    recipe: str
+    seed: int
+    seconds: float
+    whole_s: float
+    test_accuracy: float
+
+
+def _dataset(name: str) -> Path:
+    """The folder with train/, val/ and test/; photographs are ingested when that was not done."""
+    if name == "generated":
+        if not (ROOT / "data").is_dir():
+            raise SystemExit("There is no data/: run `sortline generate` first.")
+        return ROOT / "data"
+    source, home = os.environ.get("SORTLINE_WASTE10"), HOME / "photographs"
+    if not (home / "data").is_dir():
+        if not source:
+            raise SystemExit("Set SORTLINE_WASTE10: see this file's first lines.")
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "params.yaml", home / "params.yaml")
+        command = [sys.executable, "-m", "pipeline_steps.cli", "ingest", source]
+        subprocess.run(command, cwd=home, check=True)
+    return home / "data"
+
+
+def run_plain(folder: Path, seed: int, quick: bool) -> Run:
+    """The plain recipe on `folder/data`."""
+    out = folder / "plain.json"
+    command = [sys.executable, str(ROOT / "bench/plain_keras.py"), str(folder / "data"), str(out)]
+    command += ["--seed", str(seed)]
+    if weights := os.environ.get("SORTLINE_WEIGHTS_DIR"):
+        command += ["--weights", str(Path(weights) / WEIGHTS)]
+    if quick:
+        command += ["--epochs", "2", "1"]
+    subprocess.run(command, check=True)
+    found = json.loads(out.read_text())
+    second = [row for row in found["epochs"] if row["phase"] == 2]
+    kept = min(second, key=lambda row: row["val_loss"])
+    return Run("plain", seed, kept["seconds"], found["seconds"], found["test_accuracy"])
+
+
+def run_ours(folder: Path, recipe: str, seed: int, quick: bool) -> Run:
+    """A recipe on `folder/data`, from an empty cache."""
+    changes: dict[str, Any] = {"seed": seed}
+    settings = settings_of(recipe, changes)
+    if not os.environ.get("SORTLINE_WEIGHTS_DIR"):
+        settings["backbone"]["weights"] = None
+    if quick:
+        for section in TRAINING:
+            settings[section] |= {"epochs": 1, "warmup_epochs": 0}
+    prepare(folder, settings)
+    costs = {step: run_step(folder, step).seconds for step in STEPS}
+    figures = json.loads((folder / "reports/evaluation/metrics.json").read_text())
+    seconds = sum(costs[step] for step in TRAINING)
+    return Run(recipe, seed, seconds, sum(costs.values()), figures["accuracy"])
+
+
+def _record(data: Path, recipe: str, seed: int, quick: bool) -> Path:
+    files = sorted(path.relative_to(data).as_posix() for path in data.glob("*/*/*"))
+    file = "bench/plain_keras.py" if recipe == "plain" else f"recipes/{recipe}.yaml"
+    key = sha256_json([files, (ROOT / file).read_text(encoding="utf-8"), quick])[:12]
+    return HOME / f"{recipe}-{seed}-{key}.json"
+
+
+def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
+    """The record of a run; made now if it is not there."""
+    record = _record(data, recipe, seed, quick)
+    if not record.is_file():
+        folder = data.parent / f".bench.{recipe}.partial"  # Hard links stay on one file system.
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            link_images(data, folder, QUICK_SHARE if quick else 1.0)
+            run = (
+                run_plain(folder, seed, quick)
+                if recipe == "plain"
+                else run_ours(folder, recipe, seed, quick)
+            )
+            write_json(record, asdict(run))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return Run(**json.loads(record.read_text()))
+
+
+def table(name: str, runs: list[Run]) -> str:
+    """The runs on one dataset as Markdown, the mean over the seeds last."""
+    lines = [f"| {name} | seed | training | all steps | test accuracy |", "|---|---|---|---|---|"]
+    for recipe in dict.fromkeys(run.recipe for run in runs):
+        own = [run for run in runs if run.recipe == recipe]
+        rows = [(str(run.seed), run.seconds, run.whole_s, run.test_accuracy) for run in own]
+        if len(own) > 1:
+            columns = zip(*(row[1:] for row in rows), strict=True)
+            rows.append(("mean", *map(mean, columns)))
+        lines += [f"| {recipe} | {s} | {t:,.0f} s | {w:,.0f} s | {a:.2%} |" for s, t, w, a in rows]
+    return "\n".join(lines)
+
+
+def verdicts(name: str, runs: list[Run]) -> list[str]:
+    """What was promised, and what was measured."""
+    by = {r: [run for run in runs if run.recipe == r] for r in {run.recipe for run in runs}}
+    seconds = {r: mean(run.seconds for run in own) for r, own in by.items()}
+    accuracy = {r: mean(run.test_accuracy for run in own) for r, own in by.items()}
+    said = []
+    if "fast" in by:
+        ratio = seconds["plain"] / seconds["fast"]
+        held = ratio >= REQUIRED and accuracy["fast"] >= accuracy["plain"]
+        said.append(
+            f"{'ok' if held else 'MISSED'}: {name}, fast reaches {accuracy['fast']:.2%} (plain:"
+            f" {accuracy['plain']:.2%}) {ratio:.1f} times faster, at least {REQUIRED:.0f}"
+        )
+    if "best" in by and name == "photographs":
+        share = seconds["best"] / seconds["plain"]
+        held = accuracy["best"] >= BEST_ACCURACY and share <= BEST_SHARE
+        said.append(
+            f"{'ok' if held else 'MISSED'}: {name}, best reaches {accuracy['best']:.2%}, at least"
+            f" {BEST_ACCURACY:.2%}, in {share:.0%} of plain's time, at most {BEST_SHARE:.0%}"
+        )
+    return said
+
+
+def main() -> int:
+    """Run what is not there yet, print, write; 1 when a promise is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", nargs="+", default=["photographs", "generated"])
+    parser.add_argument("--recipes", nargs="+", default=["fast", "best"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args()
+    results, said = {}, []
+    for name in asked.data:
+        data = _dataset(name)
+        runs = [
+            run_once(data, recipe, seed, asked.quick)
+            for seed in asked.seeds
+            for recipe in ("plain", *asked.recipes)
+        ]
+        results[name] = [asdict(run) for run in runs]
+        print(table(name, runs), flush=True)
+        said += [] if asked.quick else verdicts(name, runs)
+    print(*said, sep="\n")
+    if not asked.quick:
+        write_json(RESULT, {"runs": results, "verdicts": said})
+    return int(any(line.startswith("MISSED") for line in said))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What a retrain costs after 5 % more images, over what it cost to train on the others.
+
+    python bench/warm_retrain.py [--data DIR] [--recipe NAME] [--share 1.0]
+
+Runs every step on 95 % of each class of each split with an empty cache, makes the result the
+champion, adds the other 5 %, and runs every step again with `train.warm_start`. Each step is a
+process of its own. Prints a table and writes it as JSON; 1 when the second run takes more than a
+tenth of the first.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from steps import ROOT, STEPS, link_images, prepare, run_step, settings_of
+
+from pipeline_steps.artifacts import write_json
+from pipeline_steps.serving.champion_use import fetch
+
+RESULT = ROOT / "bench/results/warm_retrain.json"
+FIRST_SHARE = 0.95
+REQUIRED = 0.1
+
+
+def _accept(folder: Path) -> None:
+    """Make the model of the last run the champion, as `sortline champion use` does."""
+    champion = folder / "champion"
+    shutil.rmtree(champion)
+    taken = fetch(str(folder / "artifacts/saved_model"), champion / "model")
+    facts = {"uri": taken.uri, "digest": taken.digest, "labels": list(taken.labels)}
+    write_json(champion / "champion.json", facts)
+
+
+def _run(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    prepare(folder, settings)
+    seconds = {step: round(run_step(folder, step).seconds, 1) for step in STEPS}
+    figures = json.loads((folder / "reports/evaluation/metrics.json").read_text())
+    uses = [
+        use
+        for step in ("train_phase1", "fine_tune_phase2")
+        for file in folder.glob(f"reports/{step}/features.json")
+        for use in json.loads(file.read_text()).values()
+    ]
+    return {
+        "seconds": seconds,
+        "total_s": round(sum(seconds.values()), 1),
+        "features_computed": sum(use["computed"] for use in uses),
+        "features_found": sum(use["found"] for use in uses),
+        "test_accuracy": figures["accuracy"],
+        "test_images": figures["images"],
+    }
+
+
+def measure(data: Path, recipe: str | None, share: float) -> dict[str, Any]:
+    """Both runs, and the ratio of their seconds."""
+    settings = settings_of(recipe, {})
+    if settings["backbone"]["weights"] == "imagenet" and not os.environ.get("SORTLINE_WEIGHTS_DIR"):
+        settings["backbone"]["weights"] = None
+    with tempfile.TemporaryDirectory(dir=data.parent, prefix=".bench.", suffix=".partial") as name:
+        folder = Path(name)
+        first = link_images(data, folder, FIRST_SHARE * share)
+        cold = _run(folder, settings)
+        _accept(folder)
+        shutil.rmtree(folder / "data")
+        both = link_images(data, folder, share)
+        warm = _run(folder, {**settings, "train": {**settings["train"], "warm_start": True}})
+    ratio = warm["total_s"] / cold["total_s"]
+    cold["images"], warm["images"] = first, both
+    return {"recipe": recipe or "params.yaml", "cold": cold, "warm": warm, "ratio": round(ratio, 3)}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    head = ["", "images", "features computed", "found", "test accuracy", *STEPS, "all"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name in ("cold", "warm"):
+        run = result[name]
+        cells = [name, f"{run['images']:,}", f"{run['features_computed']:,}"]
+        cells += [f"{run['features_found']:,}", f"{run['test_accuracy']:.2%}"]
+        cells += [f"{run['seconds'][step]:,.0f} s" for step in STEPS] + [f"{run['total_s']:,.0f} s"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, print, write; 1 when the promise is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT / "data")
+    parser.add_argument("--recipe")
+    parser.add_argument("--share", type=float, default=1.0, help="of the images, for a quick look")
+    asked = parser.parse_args()
+    result = measure(asked.data.resolve(), asked.recipe, asked.share)
+    print(table(result))
+    held = result["ratio"] <= REQUIRED
+    print(f"{'ok' if held else 'MISSED'}: warm over cold {result['ratio']}, at most {REQUIRED}")
+    if asked.share == 1.0:
+        write_json(RESULT, result)
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
