@@ -18,7 +18,7 @@ import pandas as pd
 from pipeline_steps.artifacts import Paths, atomic_dir, read_json, require, write_json
 from pipeline_steps.entry import step_main
 from pipeline_steps.models.backbones import cut_below, layer_index
-from pipeline_steps.models.features import Extractor, features_of, identity_of, part_of
+from pipeline_steps.models.features import Extractor, features_of_splits, identity_of, part_of
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import build_network
 from pipeline_steps.models.phase import (
@@ -88,13 +88,10 @@ def fill_cache(params: Params, paths: Paths, part: int, parts: int) -> int:
     dataset = read_dataset(paths)
     network, weights = _pretrained(params, paths, len(dataset.labels))
     extractor = _extractor(network, weights.sha256, params)
-    computed = 0
-    for views in (dataset.train, dataset.val):
-        some = part_of(views, part, parts)
-        if some.files:
-            _, use = features_of(some, extractor, params.features, paths.features)
-            computed += use.computed
-    return computed
+    some = [part_of(views, part, parts) for views in (dataset.train, dataset.val)]
+    asked = [views for views in some if views.files]
+    found = features_of_splits(asked, extractor, params.features, paths.features)
+    return sum(use.computed for _, use in found)
 
 
 def _hand_on(

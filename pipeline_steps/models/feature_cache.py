@@ -1,5 +1,7 @@
 """The feature cache as a whole: what it holds, what it saved, what goes when it is too large."""
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ MAX_GB_VARIABLE: Final = "SORTLINE_CACHE_GB"
 _DEFAULT_MAX_GB: Final = 20.0
 _ABANDONED_S: Final = 3600.0
 _USES: Final = "uses.jsonl"
+_READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,9 @@ def record(cache: Path, use: Any) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / _USES).open("a", encoding="utf-8") as file:
             file.write(line)
-    except PermissionError:
-        return
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
 
 
 def uses(cache: Path) -> list[dict[str, Any]]:
@@ -108,8 +112,9 @@ def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
         What was removed.
     """
     for path in cache.glob("*/.*"):  # Of writers that were killed.
-        if time.time() - path.stat().st_mtime > _ABANDONED_S:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # Another run removes it, too.
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()
     shards = [each for folder in cache.glob("*/") for each in _shards(folder)]
     size, limit = sum(stat.st_size for _, stat in shards), max_bytes()
     removed = []

@@ -5,8 +5,10 @@ backbone with its weights, the cut, the engine and the storage type. Deleting th
 and changes nothing.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline_steps.models import feature_cache
-from pipeline_steps.models.engine import describe, open_engine
+from pipeline_steps.models.engine import Forward, describe, open_engine
 from pipeline_steps.models.feature_store import Rows, Space, row_keys
 from pipeline_steps.params import Backbone, Features
 
@@ -152,21 +154,19 @@ def _extract(
     extractor: Extractor,
     settings: Features,
     writers: Sequence[_Writer],
-) -> float:
-    """Compute some rows of `views` and write them; the seconds that it took.
+    forward: Forward,
+) -> None:
+    """Compute some rows of `views` and write them.
 
     What was computed before an interrupt, or before a disk was full, is kept.
     """
     files, vectors = [views.files[row] for row in rows], views.vectors[rows]
     keys = row_keys([views.sha256[row] for row in rows], vectors)
     size_px = extractor.model.input_shape[1]
-    began = started = time.monotonic()
+    started = time.monotonic()
     done = 0
     try:
-        with (
-            open_engine(extractor.model, settings.engine) as forward,
-            tqdm(total=len(rows), unit="img", desc=extractor.label) as bar,
-        ):
+        with tqdm(total=len(rows), unit="img", desc=extractor.label) as bar:
             for pixels in extractor.pixels(files, vectors, size_px, settings.batch_size):
                 outputs = forward(pixels)
                 now = time.monotonic()
@@ -177,7 +177,6 @@ def _extract(
     finally:
         for writer in writers:
             writer.flush()
-    return time.monotonic() - began
 
 
 def features_of(
@@ -195,6 +194,26 @@ def features_of(
         ArtifactError: a feature is not finite in its storage type.
         OSError: the cache cannot be written to; what was computed before is kept.
     """
+    return features_of_splits([views], extractor, settings, cache)[0]
+
+
+def features_of_splits(
+    splits: Sequence[Views], extractor: Extractor, settings: Features, cache: Path
+) -> list[tuple[Rows, Use]]:
+    """`features_of` each split, by an engine that is opened once, and only if a row is missing."""
+    with ExitStack() as stack:
+        engine = open_engine(extractor.model, settings.engine)
+        forward = functools.cache(lambda: stack.enter_context(engine))
+        return [_features_of(views, extractor, settings, cache, forward) for views in splits]
+
+
+def _features_of(
+    views: Views,
+    extractor: Extractor,
+    settings: Features,
+    cache: Path,
+    engine: Callable[[], Forward],
+) -> tuple[Rows, Use]:
     kept = {"engine": describe(settings.engine), "storage": settings.storage}
     spaces = [Space(cache, {**identity, **kept}).open() for identity in extractor.identities]
     wanted = spaces[0]
@@ -205,7 +224,9 @@ def features_of(
     seconds = 0.0
     if len(rows):
         writers = [_Writer(space, settings.storage) for space in spaces]
-        seconds = _extract(views, rows, extractor, settings, writers)
+        began = time.monotonic()
+        _extract(views, rows, extractor, settings, writers, engine())
+        seconds = time.monotonic() - began
         wanted.open()
     found = wanted.rows(keys)
     use = Use(

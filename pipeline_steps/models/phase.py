@@ -15,7 +15,7 @@ from pipeline_steps.errors import DataError
 from pipeline_steps.images import views as view_plan
 from pipeline_steps.images.pixels import fingerprint, pixel_batches
 from pipeline_steps.models.batches import Examples, one_hot
-from pipeline_steps.models.features import Extractor, Use, Views, features_of
+from pipeline_steps.models.features import Extractor, Use, Views, features_of_splits
 from pipeline_steps.models.loop import Row, Trained, train
 from pipeline_steps.models.weights import save_weights, variables_by_name
 from pipeline_steps.params import Params, Phase
@@ -103,12 +103,13 @@ def examples_of(
 ) -> tuple[tuple[Examples, Examples], tuple[Use, Use]]:
     """Features of both splits, computed or found in the cache, and how many were which."""
 
-    def examples(views: Views) -> tuple[Examples, Use]:
-        rows, use = features_of(views, extractor, params.features, paths.features)
-        return Examples(rows, views, one_hot(views.labels, len(dataset.labels))), use
-
-    (train_split, train_use), (val_split, val_use) = map(examples, (dataset.train, dataset.val))
-    return (train_split, val_split), (train_use, val_use)
+    splits = (dataset.train, dataset.val)
+    found = features_of_splits(splits, extractor, params.features, paths.features)
+    train_split, val_split = (
+        Examples(rows, views, one_hot(views.labels, len(dataset.labels)))
+        for views, (rows, _) in zip(splits, found, strict=True)
+    )
+    return (train_split, val_split), (found[0][1], found[1][1])
 
 
 def _resume_file(paths: Paths, run: "PhaseRun", inputs: dict[str, Any]) -> Path:

@@ -1,9 +1,11 @@
 """Features are computed once, never confused with others, and never wrong."""
 
+import errno
 import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,17 @@ import pytest
 
 from pipeline_steps.errors import ArtifactError
 from pipeline_steps.models import feature_cache
+from pipeline_steps.models.engine import open_engine
 from pipeline_steps.models.feature_store import SUFFIX
-from pipeline_steps.models.features import Extractor, Use, Views, features_of, identity_of, part_of
+from pipeline_steps.models.features import (
+    Extractor,
+    Use,
+    Views,
+    features_of,
+    features_of_splits,
+    identity_of,
+    part_of,
+)
 from pipeline_steps.params import Backbone, Features
 
 _BACKBONE = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)
@@ -259,6 +270,43 @@ def test_what_was_not_used_for_longest_goes_first(
     features_of(_views(10), _extractor(pixels, "newest"), _SETTINGS, tmp_path)
     features_of(_views(10), _extractor(pixels, "middle"), _SETTINGS, tmp_path)
     assert pixels.asked == 0
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_cache_that_may_only_be_read_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    _compute(tmp_path, _Pixels())
+    opened = Path.open
+
+    def refusing(path: Path, mode: str = "r", *args: Any, **more: Any) -> Any:
+        if set(mode) & set("awx+"):
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, mode, *args, **more)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    features, use = _compute(tmp_path, _Pixels())
+    _expect(features)
+    assert use.found == 10
+
+
+def test_an_engine_is_opened_once_for_all_splits_and_only_if_a_row_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    @contextmanager
+    def counting(model: Any, engine: Any) -> Iterator[Any]:
+        opened.append(engine)
+        with open_engine(model, engine) as forward:
+            yield forward
+
+    monkeypatch.setattr("pipeline_steps.models.features.open_engine", counting)
+    splits = (part_of(_views(10), 0, 2), part_of(_views(10), 1, 2))
+    for _ in range(2):
+        found = features_of_splits(splits, _extractor(_Pixels()), _SETTINGS, tmp_path)
+        np.testing.assert_array_equal(found[1][0][:][:, 0], np.arange(1, 10, 2))
+    assert len(opened) == 1
 
 
 def test_uses_are_on_record(tmp_path: Path) -> None:
