@@ -98,6 +98,18 @@ def test_another_clone_computes_nothing_again(done: Path, tmp_path: Path) -> Non
     assert call(clone, "dvc", "status", PATH=path).stdout.strip().endswith("up to date.")
 
 
+def test_a_stage_alone_pulls_its_own_splits(done: Path, tmp_path: Path) -> None:
+    remote, clone = tmp_path / "remote", tmp_path / "clone"
+    call(done, "dvc", "remote", "add", "--default", "--force", "--local", "shared", str(remote))
+    call(done, "dvc", "push", "--quiet")
+    subprocess.run(["git", "clone", "--quiet", str(done), str(clone)], check=True)
+    call(clone, "dvc", "remote", "add", "--default", "--local", "shared", str(remote))
+    write_params(clone, {"export": {"parity_images": 7}})
+    ran = _stages_run(call(clone, "dvc", "repro", "--pull", "--single-item", "export").stdout)
+    assert ran == ["export"]
+    assert [folder.name for folder in (clone / "data").iterdir()] == ["val"]
+
+
 def test_people_can_look_at_it(done: Path) -> None:
     assert "gate" in call(done, "dvc", "dag").stdout
     assert "accuracy" in call(done, "dvc", "metrics", "show").stdout
