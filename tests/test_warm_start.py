@@ -135,7 +135,7 @@ def test_unless_asked_another_champion_changes_nothing(paths: Paths) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_warm_retrain_costs_what_the_new_images_cost(tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "repository")
     call(folder, "dvc", "repro", "--quiet")
