@@ -21,6 +21,7 @@ from pipeline_steps.models.backbones import (
     set_trainable_from,
     tail_of,
 )
+from pipeline_steps.models.engine import describe
 from pipeline_steps.models.features import identity_of
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import load_network
@@ -105,7 +106,12 @@ def run(params: Params, paths: Paths) -> Trained:
         started=started,
     )
     start = sha256_file(paths.phase1 / "weights.safetensors")
-    inputs = {"features": [identity, params.features.model_dump()], "start": start}
+    features = [*extractor.identities, describe(params.features.engine)]
+    inputs = {
+        "features": [*features, params.features.model_dump()],
+        "head": params.head.model_dump(),
+        "start": start,
+    }
     return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 
 

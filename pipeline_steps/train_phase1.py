@@ -17,7 +17,9 @@ import pandas as pd
 
 from pipeline_steps.artifacts import Paths, atomic_dir, read_json, require, write_json
 from pipeline_steps.entry import step_main
+from pipeline_steps.errors import WeightsError
 from pipeline_steps.models.backbones import cut_below, layer_index
+from pipeline_steps.models.engine import describe
 from pipeline_steps.models.features import Extractor, features_of_splits, identity_of, part_of
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import build_network
@@ -97,6 +99,11 @@ def fill_cache(params: Params, paths: Paths, part: int, parts: int) -> int:
 def _hand_on(
     network: keras.Model, facts: dict[str, Any], start: dict[str, Any], paths: Paths
 ) -> Trained:
+    if start["weights_sha256"] != facts["weights_sha256"]:
+        raise WeightsError(
+            "The pretrained weights are others than those with which the champion was compared."
+            " Run `dvc repro --force warm_start`, then `dvc repro`."
+        )
     load_weights(network, require(paths.start / "weights.safetensors", "dvc repro warm_start"))
     with atomic_dir(paths.reports / STAGE) as reports:
         pd.DataFrame(columns=["epoch"]).to_csv(reports / "history.csv", index=False)
@@ -128,7 +135,8 @@ def run(params: Params, paths: Paths) -> Trained:
         uses=uses,
         started=started,
     )
-    features = [*extractor.identities[:1], params.features.model_dump()]
+    engine = describe(params.features.engine)
+    features = [*extractor.identities[:1], engine, params.features.model_dump()]
     inputs = {"features": features, "head": params.head.model_dump()}
     return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 

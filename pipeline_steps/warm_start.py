@@ -27,17 +27,19 @@ class Start:
         champion: `model_digest` of the model from which it starts; None: from pretrained weights.
         epochs: of phase 2 then; phase 1 has none.
         rate: its learning rate, as a share of phase 2's.
+        weights_sha256: of the pretrained weights, with which its frozen layers agree.
         reason: why it does not start from the champion; None when it does.
     """
 
     champion: str | None
     epochs: int | None
     rate: float | None
+    weights_sha256: str | None
     reason: str | None
 
 
 def _cold(reason: str) -> Start:
-    return Start(None, None, None, reason)
+    return Start(None, None, None, None, reason)
 
 
 def _labels(paths: Paths) -> tuple[str, ...]:
@@ -57,9 +59,16 @@ def _decide(params: Params, paths: Paths, target: Path) -> Start:
     # TensorFlow takes seconds to import: only when there is something to load.
     from pipeline_steps.serving.champion_weights import start_from
 
-    if reason := start_from(champion.folder, params, paths, target):
-        return _cold(reason)
-    return Start(champion.digest, settings.warm_epochs, settings.warm_learning_rate, None)
+    taken = start_from(champion.folder, params, paths, target)
+    if taken.reason:
+        return _cold(taken.reason)
+    return Start(
+        champion.digest,
+        settings.warm_epochs,
+        settings.warm_learning_rate,
+        taken.weights_sha256,
+        None,
+    )
 
 
 def run(params: Params, paths: Paths) -> Start:

@@ -35,7 +35,7 @@ def read_measured(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_measured(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Replace the file, whole; when another run is at it, that one's rows are kept.
+    """Replace the file, whole; when it cannot be, the next run measures those images again.
 
     Args:
         file: see `measured_file`.
@@ -43,5 +43,5 @@ def write_measured(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """
     table = pa.Table.from_pylist(list(rows))
     lock = exclusive(file.with_suffix(".lock"), "Another validate step")
-    with suppress(BusyError), lock, atomic_file(file) as partial:
+    with suppress(BusyError, OSError), lock, atomic_file(file) as partial:
         pq.write_table(table, partial, write_page_checksum=True)

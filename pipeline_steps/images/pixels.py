@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from pipeline_steps.artifacts import sha256_file
+from pipeline_steps.errors import DataError
 from pipeline_steps.images.decode import decode_image
 from pipeline_steps.images.views import apply_view
 
@@ -25,6 +26,19 @@ def fingerprint() -> dict[str, str]:
     folder = Path(__file__).parent
     code = {name: sha256_file(folder / name) for name in _SOURCES}
     return {"tensorflow": tf.__version__, **code}
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Make sure that a file is still the one that was listed.
+
+    Raises:
+        DataError: its bytes have changed.
+    """
+    if sha256_file(path) != sha256:
+        raise DataError(
+            f"{path} is not the file that was validated. Run `dvc repro validate` again, or"
+            " `dvc checkout data.dvc` to have the pinned one back."
+        )
 
 
 def pixel_batches(

@@ -1,7 +1,6 @@
 """The feature cache as a whole: what it holds, what it saved, what goes when it is too large."""
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -18,7 +17,6 @@ MAX_GB_VARIABLE: Final = "SORTLINE_CACHE_GB"
 _DEFAULT_MAX_GB: Final = 20.0
 _ABANDONED_S: Final = 3600.0
 _USES: Final = "uses.jsonl"
-_READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -84,13 +82,10 @@ def summarize(cache: Path) -> list[SpaceSummary]:
 def record(cache: Path, use: Any) -> None:
     """Note what a use found and computed; a cache that cannot be written to is not told."""
     line = json.dumps({"time": round(time.time()), **asdict(use)}) + "\n"
-    try:
+    with contextlib.suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / _USES).open("a", encoding="utf-8") as file:
             file.write(line)
-    except OSError as error:
-        if error.errno not in _READ_ONLY:
-            raise
 
 
 def uses(cache: Path) -> list[dict[str, Any]]:
@@ -112,7 +107,7 @@ def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
         What was removed.
     """
     for path in cache.glob("*/.*"):  # Of writers that were killed.
-        with contextlib.suppress(FileNotFoundError):  # Another run removes it, too.
+        with contextlib.suppress(OSError):  # Another run removes it, too, or it is not ours.
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
                 path.unlink()
     shards = [each for folder in cache.glob("*/") for each in _shards(folder)]
@@ -122,9 +117,10 @@ def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
         if size <= limit:
             break
         if path.parent not in keep:
-            path.unlink(missing_ok=True)
-            size -= stat.st_size
-            removed.append(path)
+            with contextlib.suppress(OSError):  # Nor is a cache that may only be read.
+                path.unlink(missing_ok=True)
+                size -= stat.st_size
+                removed.append(path)
     return removed
 
 

@@ -16,6 +16,7 @@ where the kernel mapped it, and a shard carries what it is about in its schema.
 import json
 import mmap
 import os
+import resource
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ _KEY_BYTES: Final = 16
 _KEY: Final = np.dtype(f"S{_KEY_BYTES}")
 _SHARD_BYTES: Final = 64 << 20
 _SHARD_ROWS: Final = 4096
+_OPEN_FILES: Final = 65536
 _RESIDENT_BYTES: Final = 128 << 20  # Of mapped pages, before they are handed back to the kernel.
 
 
@@ -59,15 +61,26 @@ def row_keys(sha256: Sequence[str], vectors: Array) -> Array:
 
 
 def _checksums(keys: Array, features: Array) -> Array:
+    # With what the bytes mean: a flipped bit in the file's metadata must not turn them round.
+    kind = zlib.crc32(f"{features.dtype.str} {features.shape[1:]}".encode())
     values = (
-        zlib.crc32(row, zlib.crc32(key)) for key, row in zip(_raw(keys), features, strict=True)
+        zlib.crc32(row, zlib.crc32(key, kind))
+        for key, row in zip(_raw(keys), features, strict=True)
     )
     return np.fromiter(values, "<u4", len(keys))
 
 
 def _raw(keys: Array) -> list[bytes]:
     # `bytes(key)` would drop trailing zeros.
-    return [row.tobytes() for row in keys.view("u1").reshape(-1, _KEY_BYTES)]
+    return [row.tobytes() for row in np.ascontiguousarray(keys).view("u1").reshape(-1, _KEY_BYTES)]
+
+
+def _allow_many_files() -> None:
+    # A mapping keeps its file open, and many systems allow a process 1,024 unless it asks.
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @contextmanager
@@ -126,7 +139,7 @@ def read_shard(path: Path) -> Shard:
     """Map a shard.
 
     Raises:
-        ArtifactError: it is torn or not a shard.
+        ArtifactError: it is torn, not a shard, or may not be read.
         FileNotFoundError: it was removed meanwhile.
     """
     try:
@@ -144,8 +157,11 @@ def read_shard(path: Path) -> Shard:
             float(facts["seconds"]),
             pages,
         )
-    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged: {error}.") from error
+    except FileNotFoundError:
+        raise
+    # Damaged metadata shows as any of these; a file that cannot be read is as good as damaged.
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.") from error
 
 
 def _write_shard(target: Path, space: str, keys: Array, features: Array, seconds: float) -> None:
@@ -247,11 +263,12 @@ class Space:
         """Map and check every shard; what is damaged is as if it were not there."""
         self.shards = []
         keys, where = [self._keys[:0]], [self._where[:0]]
+        _allow_many_files()
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            shard = self._checked(path)
-            if shard is None:
+            checked = self._checked(path)
+            if checked is None:
                 continue
-            good = np.flatnonzero(shard.sound())
+            shard, good = checked
             if len(good) < len(shard.keys):
                 self._warn(f"{len(shard.keys) - len(good)} rows of {path} are damaged")
             keys.append(shard.keys[good])
@@ -261,18 +278,19 @@ class Space:
         self._keys, self._where = joined[order], np.concatenate(where)[order]
         return self
 
-    def _checked(self, path: Path) -> Shard | None:
+    def _checked(self, path: Path) -> tuple[Shard, Array] | None:
         try:
             shard = read_shard(path)
+            good = np.flatnonzero(shard.sound())
         except FileNotFoundError:  # Evicted by somebody else a moment ago.
             return None
-        except ArtifactError as error:
+        except (ArtifactError, ValueError) as error:
             self._warn(str(error).rstrip("."))
             return None
         if shard.space != self.folder.name:
             self._warn(f"{path} holds rows of another network or cut")
             return None
-        return shard
+        return shard, good
 
     def _warn(self, seen: str) -> None:
         print(f"sortline: {seen}: they are computed again.", file=sys.stderr)
@@ -286,7 +304,13 @@ class Space:
         return absent
 
     def rows(self, keys: Array) -> Rows:
-        """The rows of these keys, none of which may be missing; marks their shards as used."""
+        """The rows of these keys; marks their shards as used.
+
+        Raises:
+            ArtifactError: one is missing.
+        """
+        if absent := int(self.missing(keys).sum()):
+            raise ArtifactError(f"{self.folder} lacks {absent} of {len(keys)} features.")
         where = self._where[np.searchsorted(self._keys, keys)]
         for index in np.unique(where[:, 0]):
             try:

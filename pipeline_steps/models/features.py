@@ -19,11 +19,13 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline_steps.models import feature_cache
+from pipeline_steps.models.backbones import ARCHITECTURES
 from pipeline_steps.models.engine import Forward, describe, open_engine
 from pipeline_steps.models.feature_store import Rows, Space, row_keys
 from pipeline_steps.params import Backbone, Features
 
 Array = npt.NDArray[Any]
+_ATTEMPTS = 3
 Pixels = Callable[[Sequence[Path], Array, int, int], Iterator[Array]]
 
 
@@ -70,11 +72,14 @@ class Extractor:
             for, the others are kept along with it, since they cost nothing then.
         identities: everything an output's features depend on besides the image and its view.
         pixels: batches of pixels, float32 [n, S, S, 3], from files and views (images/pixels.py).
+        check: refuses a file whose bytes have not the sha256 that it is listed with: its features
+            would be kept as another image's.
     """
 
     model: keras.Model
     identities: tuple[Mapping[str, Any], ...]
     pixels: Pixels
+    check: Callable[[Path, str], None]
 
     @property
     def label(self) -> str:
@@ -110,8 +115,10 @@ def identity_of(backbone: Backbone, weights: str | None, cut: str, seed: int) ->
         cut: name of the layer (or pooling) whose output is kept.
         seed: of random weights.
     """
+    architecture = ARCHITECTURES[backbone.architecture]
     return {
         "architecture": backbone.architecture,
+        "scale": [architecture.scale, architecture.offset],
         "alpha": backbone.alpha,
         "image_size_px": backbone.image_size_px,
         "weights": weights or f"random {seed}",
@@ -161,7 +168,8 @@ def _extract(
     What was computed before an interrupt, or before a disk was full, is kept.
     """
     files, vectors = [views.files[row] for row in rows], views.vectors[rows]
-    keys = row_keys([views.sha256[row] for row in rows], vectors)
+    hashes = [views.sha256[row] for row in rows]
+    keys = row_keys(hashes, vectors)
     size_px = extractor.model.input_shape[1]
     started = time.monotonic()
     done = 0
@@ -169,9 +177,12 @@ def _extract(
         with tqdm(total=len(rows), unit="img", desc=extractor.label) as bar:
             for pixels in extractor.pixels(files, vectors, size_px, settings.batch_size):
                 outputs = forward(pixels)
+                batch = slice(done, done + len(pixels))
+                for file, sha256 in dict.fromkeys(zip(files[batch], hashes[batch], strict=True)):
+                    extractor.check(file, sha256)
                 now = time.monotonic()
                 for writer, output in zip(writers, outputs, strict=True):
-                    writer.add(keys[done : done + len(pixels)], output, now - started)
+                    writer.add(keys[batch], output, now - started)
                 started, done = now, done + len(pixels)
                 bar.update(len(pixels))
     finally:
@@ -201,41 +212,52 @@ def features_of_splits(
     splits: Sequence[Views], extractor: Extractor, settings: Features, cache: Path
 ) -> list[tuple[Rows, Use]]:
     """`features_of` each split, by an engine that is opened once, and only if a row is missing."""
+    kept = {"engine": describe(settings.engine), "storage": settings.storage}
+    spaces = [Space(cache, {**identity, **kept}).open() for identity in extractor.identities]
     with ExitStack() as stack:
         engine = open_engine(extractor.model, settings.engine)
         forward = functools.cache(lambda: stack.enter_context(engine))
-        return [_features_of(views, extractor, settings, cache, forward) for views in splits]
+        found = [_features_of(views, extractor, settings, spaces, forward) for views in splits]
+    for _, use in found:
+        feature_cache.record(cache, use)
+    feature_cache.evict(cache, keep=[space.folder for space in spaces])
+    return found
+
+
+def _absent(space: Space, keys: Array) -> Array:
+    """Rows whose key the space lacks, each key once."""
+    absent = np.flatnonzero(space.missing(keys))
+    _, once = np.unique(keys[absent], return_index=True)
+    return np.sort(absent[once])
 
 
 def _features_of(
     views: Views,
     extractor: Extractor,
     settings: Features,
-    cache: Path,
+    spaces: Sequence[Space],
     engine: Callable[[], Forward],
 ) -> tuple[Rows, Use]:
-    kept = {"engine": describe(settings.engine), "storage": settings.storage}
-    spaces = [Space(cache, {**identity, **kept}).open() for identity in extractor.identities]
-    wanted = spaces[0]
-    keys = row_keys(views.sha256, views.vectors)
-    absent = wanted.missing(keys)
-    _, once = np.unique(keys[absent], return_index=True)
-    rows = np.sort(np.flatnonzero(absent)[once])
-    seconds = 0.0
-    if len(rows):
-        writers = [_Writer(space, settings.storage) for space in spaces]
+    wanted, keys = spaces[0], row_keys(views.sha256, views.vectors)
+    there = ~wanted.missing(keys)
+    computed, seconds = 0, 0.0
+    # More than once when another process evicts rows that were there, or the disk loses some.
+    for _ in range(_ATTEMPTS):
+        rows = _absent(wanted, keys)
+        if not len(rows):
+            break
         began = time.monotonic()
+        writers = [_Writer(space, settings.storage) for space in spaces]
         _extract(views, rows, extractor, settings, writers, engine())
-        seconds = time.monotonic() - began
-        wanted.open()
+        computed, seconds = computed + len(rows), seconds + time.monotonic() - began
+        for space in spaces:
+            space.open()
     found = wanted.rows(keys)
     use = Use(
         cut=str(extractor.identities[0]["cut"]),
-        found=int((~absent).sum()),
-        computed=len(rows),
+        found=int(there.sum()),
+        computed=computed,
         seconds=round(seconds, 1),
-        saved_s=round(float(found.seconds()[~absent].sum()), 1),
+        saved_s=round(float(found.seconds()[there].sum()), 1),
     )
-    feature_cache.record(cache, use)
-    feature_cache.evict(cache, keep=[space.folder for space in spaces])
     return found, use

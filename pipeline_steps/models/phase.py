@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline_steps.artifacts import Paths, atomic_dir, remove, require, sha256_json, write_json
 from pipeline_steps.errors import DataError
 from pipeline_steps.images import views as view_plan
-from pipeline_steps.images.pixels import fingerprint, pixel_batches
+from pipeline_steps.images.pixels import check_file, fingerprint, pixel_batches
 from pipeline_steps.models.batches import Examples, one_hot
 from pipeline_steps.models.features import Extractor, Use, Views, features_of_splits
 from pipeline_steps.models.loop import Row, Trained, train
@@ -95,7 +95,7 @@ def read_dataset(paths: Paths) -> Dataset:
 def extractor_of(model: keras.Model, *identities: dict[str, Any]) -> Extractor:
     """The frozen network `model`, one identity an output, fed with this project's pixels."""
     named = tuple({**identity, "pixels": fingerprint()} for identity in identities)
-    return Extractor(model, named, pixel_batches)
+    return Extractor(model, named, pixel_batches, check_file)
 
 
 def examples_of(

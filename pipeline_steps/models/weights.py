@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from pipeline_steps.artifacts import atomic_file, sha256_file
+from pipeline_steps.artifacts import atomic_file, sha256_file, sha256_json
 from pipeline_steps.errors import WeightsError
 from pipeline_steps.params import Backbone
 
@@ -88,7 +88,8 @@ def _imagenet(params: Backbone) -> Path:
 
 
 def _downloaded(address: str, cache: Path) -> Path:
-    target = cache / Path(urlparse(address).path).name
+    # Files of one name at two addresses are two files.
+    target = cache / sha256_json(address)[:16] / Path(urlparse(address).path).name
     if target.is_file():
         return target
     try:

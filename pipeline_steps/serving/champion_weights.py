@@ -1,5 +1,6 @@
 """The champion's weights, taken out of its SavedModel and put into a network that can train."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -48,8 +49,21 @@ def _first_difference(network: keras.Model, pretrained: keras.Model, cut: int) -
     return None
 
 
-def start_from(champion: Path, params: Params, paths: Paths, target: Path) -> str | None:
-    """Write the champion's weights to `target`; or say why training cannot start from them.
+@dataclass(frozen=True)
+class Taken:
+    """Whether the champion's weights could be taken.
+
+    Attributes:
+        reason: why not; None when they were.
+        weights_sha256: of the pretrained weights with which its frozen layers agree.
+    """
+
+    reason: str | None
+    weights_sha256: str | None = None
+
+
+def start_from(champion: Path, params: Params, paths: Paths, target: Path) -> Taken:
+    """Write the champion's weights to `target`, unless training cannot start from them.
 
     The features of the frozen layers are those of the pretrained weights, so the champion's frozen
     layers have to be the same.
@@ -67,12 +81,14 @@ def start_from(champion: Path, params: Params, paths: Paths, target: Path) -> st
     served = load_model(champion)
     network = build_network(params.backbone, params.head, len(served.labels), params.seed)
     if reason := _misfit(network, served, params):
-        return reason
+        return Taken(reason)
     pretrained = build_network(params.backbone, params.head, len(served.labels), params.seed)
     backbones = [each.get_layer("backbone") for each in (network, pretrained)]
-    load_pretrained(backbones[1], params.backbone, paths.state / "weights")
+    loaded = load_pretrained(backbones[1], params.backbone, paths.state / "weights")
     cut = cut_below(backbones[0], layer_index(backbones[0], params.fine_tune_phase2.from_layer))
     if layer := _first_difference(backbones[0], backbones[1], cut):
-        return f"the champion's layer {layer} is not that of backbone.weights, and would be frozen"
+        return Taken(
+            f"the champion's layer {layer} is not that of backbone.weights, and would be frozen"
+        )
     save_weights(network, target)
-    return None
+    return Taken(None, loaded.sha256)

@@ -118,7 +118,9 @@ def test_training_on_cached_features_is_training_the_whole_network(
             yield pixels[rows[start : start + batch_size]]
 
     identity = identity_of(_DEMO, "demo", backbone.layers[cut].name, 0)
-    extractor = Extractor(frozen_part(parts, cut), (identity,), batches)
+    extractor = Extractor(
+        frozen_part(parts, cut), (identity,), batches, lambda _path, _sha256: None
+    )
     settings = Features(engine="keras", storage="float32", batch_size=8)
     rows, _ = features_of(_views(), extractor, settings, tmp_path / "cache")
     set_trainable_from(backbone, from_layer)

@@ -1,5 +1,6 @@
 """Features are computed once, never confused with others, and never wrong."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -14,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline_steps.errors import ArtifactError
+from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.models import feature_cache
 from pipeline_steps.models.engine import open_engine
-from pipeline_steps.models.feature_store import SUFFIX
+from pipeline_steps.models.feature_store import SUFFIX, Space, row_keys
 from pipeline_steps.models.features import (
     Extractor,
     Use,
@@ -66,10 +67,14 @@ class _Pixels:
             yield plane * moved[:, None, None, None]
 
 
+def _unchanged(_path: Path, _sha256: str) -> None:
+    """These files exist in name only."""
+
+
 def _extractor(pixels: _Pixels, weights: str = "w", cut: str = "pooling") -> Extractor:
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    return Extractor(model, (identity_of(_BACKBONE, weights, cut, 0),), pixels)
+    return Extractor(model, (identity_of(_BACKBONE, weights, cut, 0),), pixels, _unchanged)
 
 
 def _compute(cache: Path, pixels: _Pixels, images: int = 10) -> tuple[Array, Use]:
@@ -197,7 +202,7 @@ def test_a_shard_of_another_space_is_not_taken_for_ours(tmp_path: Path) -> None:
     (shard,) = _shards(tmp_path)
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.AveragePooling2D(4)(inputs))
-    other = Extractor(model, (identity_of(_BACKBONE, "w", "block_9", 0),), _Pixels())
+    other = Extractor(model, (identity_of(_BACKBONE, "w", "block_9", 0),), _Pixels(), _unchanged)
     features_of(_views(2), other, _SETTINGS, tmp_path)
     (theirs,) = (path for path in _shards(tmp_path) if path != shard)
     (theirs.parent / shard.name).write_bytes(shard.read_bytes())
@@ -244,10 +249,10 @@ def test_what_lies_on_the_way_is_kept_along(tmp_path: Path) -> None:
     half = keras.layers.AveragePooling2D(4)(inputs)
     whole = keras.layers.GlobalAveragePooling2D()(half)
     ids = [identity_of(_BACKBONE, "w", cut, 0) for cut in ("average", "half")]
-    both = Extractor(keras.Model(inputs, [whole, half]), (ids[0], ids[1]), _Pixels())
+    both = Extractor(keras.Model(inputs, [whole, half]), (ids[0], ids[1]), _Pixels(), _unchanged)
     features_of(_views(10), both, _SETTINGS, tmp_path)
     pixels = _Pixels()
-    later = Extractor(keras.Model(inputs, half), (ids[1],), pixels)
+    later = Extractor(keras.Model(inputs, half), (ids[1],), pixels, _unchanged)
     rows, use = features_of(_views(10), later, _SETTINGS, tmp_path)
     np.testing.assert_array_equal(rows[:][:, 1, 1, 2], np.arange(10))
     assert pixels.asked == 0
@@ -272,22 +277,84 @@ def test_what_was_not_used_for_longest_goes_first(
     assert pixels.asked == 0
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_rows_that_another_run_evicts_meanwhile_are_computed_again(tmp_path: Path) -> None:
+    """They must not come back as their neighbours' features."""
+
+    class Evicted(_Pixels):
+        def __call__(self, *asked: Any) -> Iterator[Array]:
+            if not self.asked:
+                _shards(tmp_path)[0].unlink()
+            yield from super().__call__(*asked)
+
+    _compute(tmp_path, _Pixels(), images=7)
+    pixels = Evicted()
+    features, use = _compute(tmp_path, pixels)
+    _expect(features)
+    assert use.computed == 10
+    assert pixels.asked == 10
+
+
+def test_a_missing_row_is_never_its_neighbours(tmp_path: Path) -> None:
+    space = Space(tmp_path, {"any": "network"})
+    keys = row_keys([f"{index:064x}" for index in range(9)], np.zeros((9, 2), "float32"))
+    space.append(keys[::2], np.arange(5, dtype="float32")[:, None], 1.0)
+    with pytest.raises(ArtifactError, match="lacks 4 of 9"):
+        space.open().rows(keys)
+
+
+def test_a_file_that_is_not_the_listed_one_is_not_kept(tmp_path: Path) -> None:
+    def changed(path: Path, _sha256: str) -> None:
+        if path.stem == "6":
+            raise DataError(f"{path} is not the file that was validated.")
+
+    extractor = dataclasses.replace(_extractor(_Pixels()), check=changed)
+    with pytest.raises(DataError, match=r"6\.jpg"):
+        features_of(_views(10), extractor, _SETTINGS, tmp_path)
+    _, use = _compute(tmp_path, _Pixels())
+    assert (use.found, use.computed) == (4, 6)
+
+
+def test_no_flipped_bit_of_a_shard_goes_unnoticed(tmp_path: Path) -> None:
+    _compute(tmp_path, _Pixels())
+    (shard,) = _shards(tmp_path)
+    content = shard.read_bytes()
+    keys = row_keys(_views(10).sha256, _views(10).vectors)
+    identity = json.loads((shard.parent / "space.json").read_text())
+    for place in range(0, len(content), 3):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        shard.write_bytes(flipped)
+        space = Space(tmp_path, identity).open()
+        there = ~space.missing(keys)
+        if there.any():
+            found = space.rows(keys[there])[:]
+            np.testing.assert_array_equal(found[:, 0], np.arange(10)[there])
+            assert found.shape[1:] == (3,)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
 def test_a_cache_that_may_only_be_read_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     _compute(tmp_path, _Pixels())
+    abandoned = next(tmp_path.glob("*/")) / ".killed"
+    abandoned.touch()
+    os.utime(abandoned, (1e9, 1e9))
     opened = Path.open
 
+    def refuse(path: Path, **_more: Any) -> Any:
+        raise OSError(number, os.strerror(number), str(path))
+
     def refusing(path: Path, mode: str = "r", *args: Any, **more: Any) -> Any:
-        if set(mode) & set("awx+"):
-            raise OSError(number, os.strerror(number), str(path))
-        return opened(path, mode, *args, **more)
+        return refuse(path) if set(mode) & set("awx+") else opened(path, mode, *args, **more)
 
     monkeypatch.setattr(Path, "open", refusing)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setenv(feature_cache.MAX_GB_VARIABLE, "1e-9")
     features, use = _compute(tmp_path, _Pixels())
     _expect(features)
     assert use.found == 10
+    feature_cache.evict(tmp_path, keep=[])
 
 
 def test_an_engine_is_opened_once_for_all_splits_and_only_if_a_row_is_missing(
