@@ -25,6 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipeline_steps.artifacts import sha256_file
 from pipeline_steps.images.pixels import pixel_batches
 from pipeline_steps.images.views import PLAIN
 from pipeline_steps.models.backbones import cut_below
@@ -50,6 +51,7 @@ class Setting:
     pooled: keras.Model
     both: keras.Model
     files: list[Path]
+    sha256: list[str]
     folder: Path
 
 
@@ -64,7 +66,8 @@ def build(folder: Path, images: int) -> Setting:
     chosen = [files[index] for index in np.linspace(0, len(files) - 1, images).astype(int)]
     pooled = keras.Model(network.input, network.get_layer("pooling").output)
     both = pooled_and_cut(network, cut_below(network.get_layer("backbone"), 100))
-    return Setting(params, network, pooled, both, chosen, folder)
+    sha256 = [sha256_file(path) for path in chosen]  # As the manifest has them.
+    return Setting(params, network, pooled, both, chosen, sha256, folder)
 
 
 def _as_folder(setting: Setting, target: Path) -> Path:
@@ -99,7 +102,7 @@ def by_sortline(setting: Setting) -> None:
     rows = len(setting.files)
     views = Views(
         files=setting.files,
-        sha256=[f"{index:064x}" for index in range(rows)],
+        sha256=setting.sha256,
         vectors=np.tile(PLAIN, (rows, 1)),
         labels=np.zeros(rows, "int64"),
         first=np.arange(rows),
