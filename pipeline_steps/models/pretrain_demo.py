@@ -8,7 +8,6 @@ recipe, the accuracy reached and the weights' hash. The pictures are the same ev
 weights are not to the last bit, since the order of a CPU's sums depends on its threads.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -303,7 +302,6 @@ def pretrain(recipe: Recipe, target: Path = DEMO_WEIGHTS) -> float:
     keras.utils.set_random_seed(recipe.seed)
     kinds = _draw_all(recipe)
     backbone = build_backbone(recipe)
-    started = time.monotonic()
     accuracy = _fit(backbone, recipe, kinds)
     save_backbone(backbone, target)
     record = {
@@ -311,7 +309,6 @@ def pretrain(recipe: Recipe, target: Path = DEMO_WEIGHTS) -> float:
         "recipe": asdict(recipe),
         "families": list(_NAMES),
         "val_accuracy": round(accuracy, 4),
-        "training_s": round(time.monotonic() - started),
         "sha256": sha256_file(target),
     }
     write_json(target.with_suffix(".json"), record)
