@@ -61,16 +61,16 @@ test-slow: .venv/.installed ## whole graphs, kills, load
 bench: .venv/.installed | data/. ## the tables of the README; QUICK=1: minutes instead of hours
 ifdef QUICK
 	python bench/extraction.py --images 128 --rounds 1
-	python bench/time_to_accuracy.py --quick --data generated --seeds 0
+	python bench/time_to_accuracy.py --quick --data generated --seeds 0 --recipes augmented
 	python bench/warm_retrain.py --recipe demo --share 0.1
 	python bench/memory.py --recipe demo --images 1000
 else
 	python bench/extraction.py
 	python bench/memory.py
 	python bench/warm_retrain.py
-	python bench/time_to_accuracy.py
 	python bench/demo_backbone.py
 	python bench/waste10.py
+	python bench/time_to_accuracy.py
 endif
 
 clean: ## remove what `make` and the graph wrote; data, the DVC cache and features stay

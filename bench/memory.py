@@ -10,7 +10,6 @@ replaced by random ones: they take as much room. Prints a table and writes it as
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -25,10 +24,7 @@ GROWTH = (4000, 16000, 1.1)  # Peak memory at the second size over that at the f
 
 def _settings(recipe: str | None, epochs: int) -> dict[str, Any]:
     short = {"epochs": epochs, "warmup_epochs": 0}
-    settings = settings_of(recipe, {"train_phase1": short, "fine_tune_phase2": short})
-    if settings["backbone"]["weights"] == "imagenet" and not os.environ.get("SORTLINE_WEIGHTS_DIR"):
-        settings["backbone"]["weights"] = None
-    return settings
+    return settings_of(recipe, {"train_phase1": short, "fine_tune_phase2": short})
 
 
 def measure(images: int, settings: dict[str, Any]) -> dict[str, Any]:

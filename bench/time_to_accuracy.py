@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from steps import ROOT, STEPS, link_images, prepare, run_step, settings_of
+from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
 from pipeline_steps.artifacts import sha256_file, sha256_json, write_json
 from pipeline_steps.experiment import recipe_file
@@ -98,8 +98,6 @@ def run_ours(folder: Path, recipe: str, seed: int, quick: bool) -> Run:
     """A recipe on `folder/data`, from an empty cache."""
     changes: dict[str, Any] = {"seed": seed}
     settings = settings_of(recipe, changes)
-    if not _weights():
-        settings["backbone"]["weights"] = None
     if quick:
         for section in TRAINING:
             settings[section] |= {"epochs": 1, "warmup_epochs": 0}
@@ -118,12 +116,6 @@ def _record(data: Path, recipe: str, seed: int, quick: bool) -> Path:
     return HOME / f"{recipe}-{seed}-{key}.json"
 
 
-def _read_all(data: Path) -> None:
-    """Bring every file into the kernel's cache: whoever runs first is not to pay for the disk."""
-    for path in data.glob("*/*/*"):
-        path.read_bytes()
-
-
 def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
     """The record of a run; made now if it is not there."""
     record = _record(data, recipe, seed, quick)
@@ -132,7 +124,7 @@ def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             link_images(data, folder, QUICK_SHARE if quick else 1.0)
-            _read_all(folder / "data")
+            read_all(folder / "data")
             run = (
                 run_plain(folder, seed, quick)
                 if recipe == "plain"

@@ -10,14 +10,13 @@ tenth of the first, or is less accurate by more than a point.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from steps import ROOT, STEPS, link_images, prepare, run_step, settings_of
+from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
 from pipeline_steps.artifacts import write_json
 from pipeline_steps.serving.champion_use import fetch
@@ -60,13 +59,10 @@ def _run(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def measure(data: Path, recipe: str | None, share: float) -> dict[str, Any]:
     """Both runs, and the ratio of their seconds."""
     settings = settings_of(recipe, {})
-    if settings["backbone"]["weights"] == "imagenet" and not os.environ.get("SORTLINE_WEIGHTS_DIR"):
-        settings["backbone"]["weights"] = None
     with tempfile.TemporaryDirectory(dir=data.parent, prefix=".bench.", suffix=".partial") as name:
         folder = Path(name)
         first = link_images(data, folder, FIRST_SHARE * share)
-        for path in data.glob("*/*/*"):  # Neither run is to pay for the disk.
-            path.read_bytes()
+        read_all(data)
         cold = _run(folder, settings)
         _accept(folder)
         shutil.rmtree(folder / "data")

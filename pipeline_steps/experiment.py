@@ -86,15 +86,22 @@ def recipe_file(root: Path, name: str) -> Path:
     return path
 
 
+def _read(root: Path, recipe: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    return read_yaml(Paths(root).params), read_yaml(recipe_file(root, recipe)) if recipe else {}
+
+
+def _check(settings: Mapping[str, Any], recipe: str | None) -> Params:
+    source = f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
+    return parse_params(settings, source)
+
+
 def load_with_recipe(root: Path, recipe: str | None) -> Params:
     """The settings of params.yaml with a recipe laid over them.
 
     Raises:
         ParamsError: the recipe is unknown, or the settings that it makes are wrong.
     """
-    laid = read_yaml(recipe_file(root, recipe)) if recipe else {}
-    source = f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
-    return parse_params(overlay(read_yaml(Paths(root).params), laid), source)
+    return _check(overlay(*_read(root, recipe)), recipe)
 
 
 def plan(root: Path, recipe: str | None) -> Experiment:
@@ -104,10 +111,9 @@ def plan(root: Path, recipe: str | None) -> Experiment:
         ParamsError: the recipe is unknown, or the settings that it makes are wrong.
     """
     paths = Paths(root)
-    base = read_yaml(paths.params)
-    laid = read_yaml(recipe_file(root, recipe)) if recipe else {}
-    load_with_recipe(root, recipe)
+    base, laid = _read(root, recipe)
     settings = overlay(base, laid)
+    _check(settings, recipe)
     inputs = {
         "params": settings,
         "graph": sha256_file(root / "dvc.yaml"),

@@ -250,8 +250,7 @@ def _features_of(
         writers = [_Writer(space, settings.storage) for space in spaces]
         _extract(views, rows, extractor, settings, writers, engine())
         computed, seconds = computed + len(rows), seconds + time.monotonic() - began
-        for space in spaces:
-            space.open()
+        wanted.open()
     found = wanted.rows(keys)
     use = Use(
         cut=str(extractor.identities[0]["cut"]),
