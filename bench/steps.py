@@ -20,9 +20,13 @@ STEPS = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step: seconds with the start of its process, and peak resident memory in MiB."""
+    """Of one step: seconds with the start of its process, of CPU, and peak resident memory in MiB.
+
+    Seconds of CPU are of all its threads: other work on the machine hardly changes them.
+    """
 
     seconds: float
+    cpu_s: float
     peak_mib: float
 
 
@@ -75,4 +79,5 @@ def run_step(folder: Path, step: str) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{step} ended with {process.returncode}")
-    return Cost(time.monotonic() - started, usage.ru_maxrss / 1024)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Cost(time.monotonic() - started, cpu_s, usage.ru_maxrss / 1024)

@@ -136,35 +136,54 @@ def _forget(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def _mended(folder: Path, printed: str) -> bool:
+    """Remove dvc.lock if DVC cannot read it, as the README says; True when that was so.
+
+    DVC writes dvc.lock in place, for a third of a second a stage: a kill can fall into that.
+    """
+    torn = re.search(r"dvc\.lock' (is invalid|validation failed)", printed) is not None
+    if torn:
+        (folder / "dvc.lock").unlink()
+    return torn
+
+
 def test_kills_at_any_moment_change_nothing(done: Path, tmp_path: Path) -> None:
     expected, files = _rounded(_metrics(done)), _files(done)
     folder = tmp_path / "killed"
     shutil.copytree(done, folder, symlinks=True)
     _forget(folder)
     shutil.rmtree(folder / ".sortline")
+    log = tmp_path / "log"
     moments = random.Random(20)
-    kills = finished = 0
+    kills = finished = torn = 0
     while kills < _KILLS:
-        process = subprocess.Popen(
-            ["dvc", "repro", "--quiet"],
-            cwd=folder,
-            env=environment(),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                ["dvc", "repro", "--verbose"],
+                cwd=folder,
+                env=environment(),
+                start_new_session=True,
+                stdout=output,
+                stderr=output,
+            )
         _wait(process, moments.uniform(1.0, _LONGEST_WAIT_S))
         if _kill_group(process):
             kills += 1
             continue
-        assert process.returncode == 0
+        if process.returncode != 0:
+            assert _mended(folder, log.read_text()), log.read_text()[-6000:]
+            torn += 1
+            continue
         assert _rounded(_metrics(folder)) == expected
         finished += 1
         _forget(folder)
-    call(folder, "dvc", "repro", "--quiet")
+    last = call(folder, "dvc", "repro", "--verbose", check=False)
+    if last.returncode != 0:
+        assert _mended(folder, last.stderr), last.stderr[-6000:]
+        call(folder, "dvc", "repro", "--quiet")
     assert _rounded(_metrics(folder)) == expected
     assert _files(folder) == files
-    print(f"{kills} kills, {finished + 1} runs finished")
+    print(f"{kills} kills, {finished + 1} runs finished, dvc.lock was torn {torn} times")
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
