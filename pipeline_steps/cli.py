@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline_steps.entry import exit_code_of
+from pipeline_steps.serving.cli import app as serving_app
 
 app = typer.Typer(
     help="Retrain, gate and serve an image classifier.",
@@ -204,6 +205,9 @@ def cache_clear() -> None:
     from pipeline_steps.models.feature_cache import clear
 
     clear(_cache())
+
+
+app.add_typer(serving_app)
 
 
 def main() -> None:
