@@ -23,6 +23,7 @@ from pipeline_steps.models.backbones import (
 )
 from pipeline_steps.models.engine import describe
 from pipeline_steps.models.features import identity_of
+from pipeline_steps.models.folding import fold_batchnorm
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import load_network
 from pipeline_steps.models.phase import (
@@ -44,8 +45,8 @@ def frozen_part(network: keras.Model, cut: int) -> keras.Model:
 
 
 def trained_part(network: keras.Model, cut: int) -> keras.Model:
-    """Features at layer `cut` to logits; shares its layers with `network`."""
-    tail = tail_of(network.get_layer("backbone"), cut)
+    """Features at layer `cut` to logits; shares its variables with `network`."""
+    tail = fold_batchnorm(tail_of(network.get_layer("backbone"), cut))
     features = keras.Input(tail.input_shape[1:], name="features")
     pooled = network.get_layer("pooling")(tail(features))
     return keras.Model(features, network.get_layer("head")(pooled), name="trained_part")

@@ -11,7 +11,9 @@ from pipeline_steps.models.backbones import (
     cut_below,
     layer_index,
     set_trainable_from,
+    tail_of,
 )
+from pipeline_steps.models.folding import fold_batchnorm
 from pipeline_steps.models.network import build_network
 from pipeline_steps.params import Backbone, Head
 
@@ -64,6 +66,34 @@ def test_frozen_part_and_trained_part_are_the_network() -> None:
         features = frozen_part(network, cut).predict_on_batch(pixels)
         parts = trained_part(network, cut).predict_on_batch(features)
         np.testing.assert_allclose(parts, whole, atol=1e-6)
+
+
+def _one_step(folded: bool) -> list[np.ndarray]:
+    network = build_network(_SMALL, _HEAD, 3, seed=0)
+    backbone = network.get_layer("backbone")
+    rng = np.random.default_rng(0)
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, each.shape) for each in layer.get_weights()])
+    set_trainable_from(backbone, 60)
+    tail = tail_of(backbone, cut_below(backbone, 60))
+    model = fold_batchnorm(tail) if folded else tail
+    model.compile(keras.optimizers.SGD(10.0), "mse")
+    x = rng.normal(0.0, 1.0, (4, *tail.input_shape[1:])).astype("float32")
+    model.train_on_batch(x, np.zeros((4, *tail.output_shape[1:]), "float32"))
+    return [np.array(each) for each in backbone.get_weights()]
+
+
+def test_batchnorm_inside_the_kernels_trains_the_same_weights() -> None:
+    for folded, plain in zip(_one_step(folded=True), _one_step(folded=False), strict=True):
+        np.testing.assert_allclose(folded, plain, atol=1e-5)
+
+
+def test_a_batchnorm_that_trains_is_left_where_it_is() -> None:
+    backbone = build_backbone(_SMALL)
+    kinds = {type(layer).__name__ for layer in fold_batchnorm(backbone).layers}
+    assert "BatchNormalization" in kinds
+    assert "FoldedConvolution" not in kinds
 
 
 def test_batchnorm_stays_still_while_the_tail_trains() -> None:
