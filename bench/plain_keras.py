@@ -73,7 +73,8 @@ def fit(
     model: keras.Model, splits: dict[str, Any], rate: float, epochs: range, clock: Clock
 ) -> None:
     """One phase, with the reference recipe's callbacks."""
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     model.fit(
         splits["train"],
         validation_data=splits["val"],
