@@ -64,6 +64,13 @@ def save(
         partial.write_bytes(serialize(arrays, metadata=facts))
 
 
+def history_of(source: Path) -> list[dict[str, float]]:
+    """The history that `save` wrote."""
+    with safe_open(source, framework="numpy") as file:
+        history: list[dict[str, float]] = json.loads(file.metadata()["state"])["history"]
+        return history
+
+
 def restore(
     source: Path, model: keras.Model, callbacks: list[keras.callbacks.Callback]
 ) -> list[dict[str, float]]:
