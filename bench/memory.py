@@ -5,7 +5,8 @@
 Links so many images of `data/` into a folder of its own and runs the steps there, each in
 its own process, with an empty feature cache; peak memory is what the kernel says of that process.
 Epochs cost time alone, so that few are run. Without SORTLINE_WEIGHTS_DIR, ImageNet weights are
-replaced by random ones: they take as much room. Prints a table and writes it as JSON.
+replaced by random ones: they take as much room. Prints a table, and puts it among the earlier
+ones in the JSON file.
 """
 
 import argparse
@@ -27,8 +28,9 @@ def _settings(recipe: str | None, epochs: int) -> dict[str, Any]:
     return settings_of(recipe, {"train_phase1": short, "fine_tune_phase2": short})
 
 
-def measure(images: int, settings: dict[str, Any]) -> dict[str, Any]:
+def measure(images: int, recipe: str | None, epochs: int) -> dict[str, Any]:
     """All steps on so many images."""
+    settings = _settings(recipe, epochs)
     files = sum(1 for _ in (ROOT / "data").glob("*/*/*"))
     # Beside the data: a hard link does not cross file systems.
     with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench.", suffix=".partial") as name:
@@ -38,6 +40,8 @@ def measure(images: int, settings: dict[str, Any]) -> dict[str, Any]:
         steps = {step: run_step(folder, step) for step in STEPS}
         features = sum(path.stat().st_size for path in folder.glob(".sortline/features/*/*"))
     return {
+        "recipe": recipe or "params.yaml",
+        "epochs": epochs,
         "images": linked,
         "seconds": {step: round(cost.seconds, 1) for step, cost in steps.items()},
         "peak_mib": {step: round(cost.peak_mib) for step, cost in steps.items()},
@@ -68,6 +72,18 @@ def verdicts(results: list[dict[str, Any]], sizes: list[int]) -> list[str]:
     return said
 
 
+def remember(runs: list[dict[str, Any]]) -> None:
+    """Put runs into the record, each in the place of an earlier one of its kind."""
+
+    def kind(run: dict[str, Any]) -> tuple[Any, ...]:
+        return run["recipe"], run["epochs"], run["images"]
+
+    known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else []
+    kept = {kind(run): run for run in [*known, *runs]}
+    ordered = sorted(kept.values(), key=kind)
+    RESULT.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     """Measure, print, write; 1 when a promise is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -75,11 +91,10 @@ def main() -> int:
     parser.add_argument("--recipe")
     parser.add_argument("--epochs", type=int, default=1)
     arguments = parser.parse_args()
-    settings = _settings(arguments.recipe, arguments.epochs)
-    results = [measure(images, settings) for images in arguments.images]
+    recipe, epochs = arguments.recipe, arguments.epochs
+    results = [measure(images, recipe, epochs) for images in arguments.images]
     said = verdicts(results, arguments.images)
-    facts = {"recipe": arguments.recipe or "params.yaml", "runs": results, "verdicts": said}
-    RESULT.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    remember(results)
     print(table(results), *said, sep="\n")
     return int(any(line.startswith("MISSED") for line in said))
 

@@ -5,19 +5,22 @@ image at a time in as many threads as there are cores: an image's activations th
 cache. `bench/extraction.py` prints the ratios, and how far the two disagree.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from pipeline_steps.models.feature_store import beside
 from pipeline_steps.quiet import silenced_stderr
 
 Array = npt.NDArray[Any]
@@ -25,6 +28,7 @@ Forward = Callable[[Array], list[Array]]
 """From float32 [N, S, S, 3] to the network's outputs, float32 [N, ...] each."""
 
 Engine = Literal["litert", "keras"]
+_DIGEST_BYTES: Final = 32
 
 
 def describe(engine: Engine) -> str:
@@ -61,11 +65,33 @@ def convert(model: keras.Model) -> bytes:
     return flat
 
 
+def _kept(file: Path) -> bytes | None:
+    try:
+        stored = file.read_bytes()
+    except OSError:
+        return None
+    digest, flat = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    return flat if hashlib.sha256(flat).digest() == digest else None
+
+
+def _converted(model: keras.Model, keep: Path | None) -> bytes:
+    """What `convert` gives, or gave: the conversion takes longer than a thousand images."""
+    found = _kept(keep) if keep else None
+    if found is None:
+        found = convert(model)
+        if keep:
+            with suppress(OSError):  # It saves time, no more.
+                keep.parent.mkdir(parents=True, exist_ok=True)
+                with beside(keep) as own:
+                    own.write_bytes(hashlib.sha256(found).digest() + found)
+    return found
+
+
 @contextmanager
-def _litert(model: keras.Model) -> Iterator[Forward]:
+def _litert(model: keras.Model, keep: Path | None) -> Iterator[Forward]:
     from ai_edge_litert.interpreter import Interpreter
 
-    flat = convert(model)
+    flat = _converted(model, keep)
     idle: SimpleQueue[Any] = SimpleQueue()
     with silenced_stderr():
         for _ in range(cores()):
@@ -91,7 +117,7 @@ def _litert(model: keras.Model) -> Iterator[Forward]:
 
 
 @contextmanager
-def _keras(model: keras.Model) -> Iterator[Forward]:
+def _keras(model: keras.Model, _: Path | None) -> Iterator[Forward]:
     call: Callable[[Array], Any] = model.predict_on_batch
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -108,6 +134,15 @@ def _keras(model: keras.Model) -> Iterator[Forward]:
     yield forward
 
 
-def open_engine(model: keras.Model, engine: Engine) -> AbstractContextManager[Forward]:
-    """A context with the `Forward` of a network with one input and one or more outputs."""
-    return (_litert if engine == "litert" else _keras)(model)
+def open_engine(
+    model: keras.Model, engine: Engine, keep: Path | None = None
+) -> AbstractContextManager[Forward]:
+    """A context with the `Forward` of a network with one input and one or more outputs.
+
+    Args:
+        model: the network.
+        engine: what computes it.
+        keep: a file for what was converted for this very network and version of the engine; it is
+            used when it is sound, and written when it is not there.
+    """
+    return (_litert if engine == "litert" else _keras)(model, keep)

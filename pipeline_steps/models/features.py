@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from pipeline_steps.artifacts import sha256_json
 from pipeline_steps.models import feature_cache
 from pipeline_steps.models.backbones import ARCHITECTURES
 from pipeline_steps.models.engine import Forward, describe, open_engine
@@ -214,8 +215,10 @@ def features_of_splits(
     """`features_of` each split, by an engine that is opened once, and only if a row is missing."""
     kept = {"engine": describe(settings.engine), "storage": settings.storage}
     spaces = [Space(cache, {**identity, **kept}).open() for identity in extractor.identities]
+    network = sha256_json([space.identity for space in spaces])[:32]
     with ExitStack() as stack:
-        engine = open_engine(extractor.model, settings.engine)
+        keep = spaces[0].folder / f"{network}.network"
+        engine = open_engine(extractor.model, settings.engine, keep)
         forward = functools.cache(lambda: stack.enter_context(engine))
         found = [_features_of(views, extractor, settings, spaces, forward) for views in splits]
     for _, use in found:

@@ -12,7 +12,7 @@ import pytest
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from pipeline_steps.models.backbones import cut_below, set_trainable_from
 from pipeline_steps.models.batches import Examples, one_hot
-from pipeline_steps.models.engine import open_engine
+from pipeline_steps.models.engine import convert, open_engine
 from pipeline_steps.models.features import Extractor, Views, features_of, identity_of
 from pipeline_steps.models.loop import train
 from pipeline_steps.models.network import build_network
@@ -49,6 +49,32 @@ def test_litert_agrees_with_tensorflow(pixels: Array) -> None:
     for mine, theirs in pairs:
         assert np.abs(mine - theirs).max() <= 1e-4
         assert theirs.std() > 0.01
+
+
+def test_a_network_is_converted_once_and_again_when_its_file_is_damaged(
+    pixels: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversions: list[str] = []
+
+    def counting(model: keras.Model) -> bytes:
+        conversions.append(model.name)
+        return convert(model)
+
+    monkeypatch.setattr("pipeline_steps.models.engine.convert", counting)
+    network, keep = _network(), tmp_path / "new" / "network"
+    model = keras.Model(network.input, network.get_layer("pooling").output)
+    answers = []
+    for _ in range(2):
+        with open_engine(model, "litert", keep) as forward:
+            answers.append(forward(pixels[:2])[0])
+    assert len(conversions) == 1
+    np.testing.assert_array_equal(*answers)
+    whole = keep.read_bytes()
+    keep.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    with open_engine(model, "litert", keep) as forward:
+        np.testing.assert_array_equal(forward(pixels[:2])[0], answers[0])
+    assert len(conversions) == 2
+    assert keep.read_bytes()[32:5000] == whole[32:5000]
 
 
 def _views() -> Views:

@@ -363,9 +363,9 @@ def test_an_engine_is_opened_once_for_all_splits_and_only_if_a_row_is_missing(
     opened: list[str] = []
 
     @contextmanager
-    def counting(model: Any, engine: Any) -> Iterator[Any]:
+    def counting(model: Any, engine: Any, keep: Path) -> Iterator[Any]:
         opened.append(engine)
-        with open_engine(model, engine) as forward:
+        with open_engine(model, engine, keep) as forward:
             yield forward
 
     monkeypatch.setattr("pipeline_steps.models.features.open_engine", counting)
