@@ -21,7 +21,6 @@ from pipeline_steps.models.backbones import (
     set_trainable_from,
     tail_of,
 )
-from pipeline_steps.models.engine import describe
 from pipeline_steps.models.features import identity_of
 from pipeline_steps.models.folding import fold_batchnorm
 from pipeline_steps.models.loop import Trained
@@ -30,6 +29,7 @@ from pipeline_steps.models.phase import (
     PhaseRun,
     examples_of,
     extractor_of,
+    learnt_from,
     read_dataset,
     run_phase,
 )
@@ -106,12 +106,9 @@ def run(params: Params, paths: Paths) -> Trained:
         uses=uses,
         started=started,
     )
-    start = sha256_file(paths.phase1 / "weights.safetensors")
-    features = [*extractor.identities, describe(params.features.engine)]
     inputs = {
-        "features": [*features, params.features.model_dump()],
-        "head": params.head.model_dump(),
-        "start": start,
+        **learnt_from(extractor, params),
+        "start": sha256_file(paths.phase1 / "weights.safetensors"),
     }
     return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 

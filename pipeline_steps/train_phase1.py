@@ -19,7 +19,6 @@ from pipeline_steps.artifacts import Paths, atomic_dir, read_json, require, writ
 from pipeline_steps.entry import step_main
 from pipeline_steps.errors import WeightsError
 from pipeline_steps.models.backbones import cut_below, layer_index
-from pipeline_steps.models.engine import describe
 from pipeline_steps.models.features import Extractor, features_of_splits, identity_of, part_of
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import build_network
@@ -27,6 +26,7 @@ from pipeline_steps.models.phase import (
     PhaseRun,
     examples_of,
     extractor_of,
+    learnt_from,
     read_dataset,
     run_phase,
 )
@@ -135,9 +135,7 @@ def run(params: Params, paths: Paths) -> Trained:
         uses=uses,
         started=started,
     )
-    engine = describe(params.features.engine)
-    features = [*extractor.identities[:1], engine, params.features.model_dump()]
-    inputs = {"features": features, "head": params.head.model_dump()}
+    inputs = learnt_from(extractor, params)
     return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 
 

@@ -15,6 +15,7 @@ from pipeline_steps.errors import DataError
 from pipeline_steps.images import views as view_plan
 from pipeline_steps.images.pixels import check_file, fingerprint, pixel_batches
 from pipeline_steps.models.batches import Examples, one_hot
+from pipeline_steps.models.engine import describe
 from pipeline_steps.models.features import Extractor, Use, Views, features_of_splits
 from pipeline_steps.models.loop import Row, Trained, train
 from pipeline_steps.models.weights import save_weights, variables_by_name
@@ -110,6 +111,15 @@ def examples_of(
         for views, (rows, _) in zip(splits, found, strict=True)
     )
     return (train_split, val_split), (found[0][1], found[1][1])
+
+
+def learnt_from(extractor: Extractor, params: Params) -> dict[str, Any]:
+    """What the result of a phase depends on besides its settings, the seed and the rows."""
+    features = [extractor.identities[0], describe(params.features.engine)]
+    return {
+        "features": [*features, params.features.model_dump()],
+        "head": params.head.model_dump(),
+    }
 
 
 def _resume_file(paths: Paths, run: "PhaseRun", inputs: dict[str, Any]) -> Path:
