@@ -10,6 +10,9 @@
     ├── BusyError                 somebody else is running the same thing here
     ├── ExportError               the exported model is not what was trained
     ├── GateError                 the gates cannot give a verdict
+    ├── ServingError              a model server is not there, refuses, or answers nonsense
+    ├── ReleaseError              a store of releases, or a server's state, is not what is needed
+    ├── UnreachableError          exit code 75: a remote or a process was lost; run it again
     └── RefusedError              exit code 3: the gates gave one, and it is no
 
 A message says what was seen, what was required and what to do, in this order.
@@ -73,7 +76,35 @@ class GateError(SortlineError):
     """There is nothing to gate on, or the champion cannot be read."""
 
 
+class ServingError(SortlineError):
+    """A call to a model server brought no answer that can be used.
+
+    Args:
+        code: gRPC's name of what went wrong, e.g. "UNAVAILABLE"; "INTERNAL" also for an answer that
+            does not fit what was asked.
+        target: the server, as the user named it.
+        message: what was seen, what was required, what to do.
+    """
+
+    def __init__(self, code: str, target: str, message: str) -> None:
+        self.code, self.target = code, target
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type["ServingError"], tuple[str, str, str]]:
+        return type(self), (self.code, self.target, str(self))
+
+
+class ReleaseError(SortlineError):
+    """A store of releases cannot be read or written, or a release cannot take effect."""
+
+
 class RefusedError(SortlineError):
     """The candidate is refused by at least one gate."""
 
     exit_code = 3
+
+
+class UnreachableError(SortlineError):
+    """A repository, a remote or a process was lost: the same command may work when run again."""
+
+    exit_code = 75

@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
+from pipeline_steps.artifacts import atomic_file
 from pipeline_steps.serving.messages import FILE
 
 _HEALTH_STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
@@ -70,7 +71,8 @@ def pack() -> bytes:
 def main() -> None:
     """Write the file beside this one."""
     target = Path(__file__).with_name(FILE)
-    target.write_bytes(pack())
+    with atomic_file(target) as partial:
+        partial.write_bytes(pack())
     print(f"{target}: {target.stat().st_size:,} bytes", file=sys.stderr)
 
 

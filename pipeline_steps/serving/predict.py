@@ -4,82 +4,30 @@ What is wrong with a file is said from its header where that can be told, before
 An image with an EXIF orientation is turned as `sortline ingest` turns it: the graph ignores it.
 """
 
-import json
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
-from tqdm import tqdm
-
-from pipeline_steps.errors import ArtifactError, DataError, ImageError
+from pipeline_steps.errors import ArtifactError, ImageError
 from pipeline_steps.images.checking import encode, upright
 from pipeline_steps.images.decode import decode_bytes, read_image_file
 from pipeline_steps.images.header import detect_format, read_header
 from pipeline_steps.images.layout import readable
 from pipeline_steps.quiet import silenced_stderr
+from pipeline_steps.serving.batching import batched
+from pipeline_steps.serving.file_answers import (
+    Answer,
+    count_files,
+    find_files,
+    label_width,
+    print_answers,
+)
 from pipeline_steps.serving.local_model import Served, load_model
 
 _BATCH_FILES = 32
 _BATCH_BYTES = 64 << 20
 _MAGIC_BYTES = 64
 _DECIMALS = 6
-_INVALID = "invalid"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is said about one file; `reason` is empty when it is valid."""
-
-    path: str
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    valid: bool
-    reason: str = ""
-
-    def as_json(self) -> str:
-        """One line; `reason` only where there is one."""
-        fields = dict(vars(self))
-        if self.valid:
-            del fields["reason"]
-        return json.dumps(fields, ensure_ascii=False)
-
-    def as_row(self, label_width: int) -> str:
-        """One line of a table: label, probability, path (last, as it may be of any length)."""
-        path = self.path if self.path.isprintable() else repr(self.path)
-        if not self.valid:
-            return f"{_INVALID:<{label_width}}  {'-':>7}  {path}: {self.reason}"
-        return f"{self.label:<{label_width}}  {self.probability:>7.1%}  {path}"
-
-
-def find_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among `paths` and below the folders among them, sorted; hidden ones are skipped."""
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        for folder, below, names in os.walk(path, onerror=_give_up):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            found = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-            # Opening a pipe would wait for ever; a link to nowhere is worth a line.
-            yield from (file for file in found if file.is_file() or file.is_symlink())
-
-
-def _give_up(error: OSError) -> NoReturn:
-    raise ArtifactError(f"{error.filename} cannot be listed: {error.strerror}.") from error
-
-
-def require_paths(paths: Sequence[Path]) -> None:
-    """Check that all are there, before any work.
-
-    Raises:
-        DataError: one is missing.
-    """
-    if missing := [str(path) for path in paths if not path.exists()]:
-        raise DataError(f"There is no {', '.join(map(readable, missing))}. Nothing was classified.")
 
 
 def read_upright(path: Path, max_pixels: int) -> bytes:
@@ -123,21 +71,15 @@ def _items(files: Iterable[Path], max_pixels: int) -> Iterator[_Item]:
             yield _Item(path, b"", refusal)
 
 
-def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    batch: list[_Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == _BATCH_FILES or sum(len(each.image) for each in batch) >= _BATCH_BYTES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def classify(model: Served, files: Iterable[Path]) -> Iterator[Answer]:
     """Answers to files, in their order; 32 files or 64 MB of them are in memory at a time."""
     max_pixels = model.contract.preprocessing.max_pixels
-    for batch in _batches(_items(files, max_pixels)):
+    for batch in batched(
+        _items(files, max_pixels),
+        lambda item: len(item.image),
+        max_size=_BATCH_BYTES,
+        max_items=_BATCH_FILES,
+    ):
         sent = [item for item in batch if item.refusal is None]
         answers = iter(_ask(model, sent, max_pixels))
         for item in batch:
@@ -197,21 +139,7 @@ def command(paths: Sequence[Path], saved_model: Path, *, as_json: bool) -> int:
         DataError: a path is missing, or there is no file in them.
         ArtifactError: the model cannot be used.
     """
-    require_paths(paths)
-    total = sum(1 for _ in find_files(paths))
-    if not total:
-        raise DataError(f"There is no file in {', '.join(readable(str(p)) for p in paths)}.")
+    total = count_files(paths)
     model = _load(saved_model)
-    invalid = 0
-    width = max(len(name) for name in [*model.labels, _INVALID])
-    answers = _with_progress(classify(model, find_files(paths)), total)
-    for answer in answers:
-        print(answer.as_json() if as_json else answer.as_row(width), flush=True)
-        invalid += not answer.valid
-    return invalid
-
-
-def _with_progress(answers: Iterator[Answer], total: int) -> Any:
-    # On a terminal the lines themselves are the progress.
-    silent = sys.stdout.isatty() or not sys.stderr.isatty()
-    return tqdm(answers, total=total, unit="img", desc="predict", disable=silent)
+    width = label_width(model.labels)
+    return print_answers(classify(model, find_files(paths)), total, as_json=as_json, width=width)

@@ -4,6 +4,7 @@ Values go into the typed fields (`float_val`, `string_val`): TensorFlow Serving 
 and its stock clients read nothing else. Both forms are read.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,7 +17,6 @@ from pipeline_steps.serving.messages import message, name_of, number_of
 
 Array = npt.NDArray[Any]
 
-TensorProto: Final = message("tensorflow.TensorProto")
 _ENUM: Final = "tensorflow.DataType"
 # tensorflow/core/framework/tensor.proto: which field holds the values of which type.
 _KINDS: Final = {
@@ -34,13 +34,24 @@ _KINDS: Final = {
     "DT_UINT64": ("uint64", "uint64_val"),
     "DT_HALF": ("float16", "half_val"),
 }
-_BY_NUMBER: Final = {number_of(_ENUM, name): kind for name, kind in _KINDS.items()}
-_BY_DTYPE: Final = {kind[0]: number_of(_ENUM, name) for name, kind in _KINDS.items()}
-MAX_ELEMENTS: Final = 1 << 26  # A quarter of a GiB of float32: what one message may unfold to.
+# 111 pictures of 224 x 224 x 3. A message of twenty bytes may claim any shape, and one value fills
+# all of it: 128 MiB is what a liar can make us set aside.
+MAX_ELEMENTS: Final = 1 << 24
+_MAX_RANK: Final = 64  # NumPy's; TensorFlow allows 254.
 
 
 class TensorError(DataError):
     """A TensorProto says one thing and holds another, or is of a type that is not carried."""
+
+
+@functools.cache
+def _by_number() -> dict[int, tuple[str, str]]:
+    return {number_of(_ENUM, name): kind for name, kind in _KINDS.items()}
+
+
+@functools.cache
+def _by_dtype() -> dict[str, tuple[int, str]]:
+    return {dtype: (number, field) for number, (dtype, field) in _by_number().items()}
 
 
 def type_name(number: int) -> str:
@@ -48,49 +59,66 @@ def type_name(number: int) -> str:
     return name_of(_ENUM, number).removeprefix("DT_").lower()
 
 
-def _numbers(values: Array) -> Array:
-    # Halves travel as the integers that their bits make.
-    return values.view("uint16") if values.dtype == np.float16 else values
-
-
 def to_proto(values: npt.ArrayLike | Sequence[bytes]) -> Any:
     """A TensorProto with typed fields.
 
     Args:
-        values: numbers, booleans, text or bytes, of any shape.
+        values: numbers, booleans, text or bytes, of any shape; NumPy decides on the type, so that
+            Python's integers are int64.
 
     Raises:
-        TensorError: the type is not carried, e.g. complex numbers.
+        TensorError: the type is not carried, e.g. complex numbers, or the lists are ragged.
     """
-    array = np.asarray(values)
-    if array.dtype.kind in "SU":
-        array = np.asarray(values, dtype=object)
-    number = _BY_DTYPE.get(array.dtype.name)
-    if number is None:
-        raise TensorError(f"Values of type {array.dtype} cannot be sent; send {_known()}.")
-    proto = TensorProto(dtype=number)
+    array = _as_array(values)
+    if array.dtype.name not in _by_dtype():
+        raise _not_sent(array.dtype.name)
+    number, field = _by_dtype()[array.dtype.name]
+    proto = message("tensorflow.TensorProto")(dtype=number)
+    proto.tensor_shape.SetInParent()  # Of a scalar too, as TensorFlow does.
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    flat = _numbers(array.ravel()).tolist()
-    if array.dtype == object:
-        flat = [item.encode() if isinstance(item, str) else item for item in flat]
-        if not all(isinstance(item, bytes) for item in flat):
-            raise TensorError(f"Values of type object cannot be sent; send {_known()}.")
-    getattr(proto, _BY_NUMBER[number][1]).extend(flat)
+    # Halves travel as the integers that their bits make.
+    flat = (array.view("uint16") if field == "half_val" else array).ravel().tolist()
+    getattr(proto, field).extend(_as_bytes(flat) if field == "string_val" else flat)
     return proto
 
 
-def _known() -> str:
-    return ", ".join(sorted(name for name in _BY_DTYPE if name != "object")) + " or bytes"
+def _as_array(values: Any) -> Array:
+    if isinstance(values, list | tuple) and values and isinstance(values[0], str | bytes):
+        # NumPy would pad every image to the length of the longest, and cut zeros off its end.
+        return np.fromiter(values, dtype=object, count=len(values))
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError) as error:
+        raise TensorError(f"The values make no tensor: {error}.") from error
+    if array.dtype.kind in "SU":
+        array = np.asarray(values, dtype=object)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _as_bytes(values: list[Any]) -> list[bytes]:
+    encoded = [value.encode() if isinstance(value, str) else value for value in values]
+    if strange := [value for value in encoded if not isinstance(value, bytes)]:
+        raise _not_sent(f"object ({type(strange[0]).__name__})")
+    return encoded
+
+
+def _not_sent(kind: str) -> TensorError:
+    known = ", ".join(sorted(name for name in _by_dtype() if name != "object"))
+    return TensorError(f"Values of type {kind} cannot be sent; send {known} or bytes.")
 
 
 def _shape(proto: Any, max_elements: int) -> tuple[int, ...]:
     if proto.tensor_shape.unknown_rank:
         raise TensorError("A tensor of unknown rank holds no values.")
+    # Before anything is multiplied: a message has room for a million dimensions.
+    if len(proto.tensor_shape.dim) > _MAX_RANK:
+        raise TensorError(f"{len(proto.tensor_shape.dim)} dimensions; at most {_MAX_RANK}.")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if any(size < 0 for size in shape):
         raise TensorError(f"A dimension is negative: {list(shape)}.")
-    if math.prod(shape) > max_elements:
+    # Zeros are left out: no array is 0 x 2**62, though it would hold nothing.
+    if math.prod(size or 1 for size in shape) > max_elements:
         raise TensorError(f"Shape {list(shape)} has more than {max_elements:,} elements.")
     return shape
 
@@ -98,23 +126,24 @@ def _shape(proto: Any, max_elements: int) -> tuple[int, ...]:
 def from_proto(proto: Any, max_elements: int = MAX_ELEMENTS) -> Array:
     """The array that a TensorProto holds; strings as an array of `bytes` objects.
 
-    Fewer values than the shape has: the last one is repeated, as TensorFlow does.
+    Fewer values than the shape has: the last one is repeated, and nothing at all means zeros or
+    empty strings, as in TensorFlow.
 
     Raises:
         TensorError: shape and values do not agree, the shape is larger than `max_elements`, or the
             type is not carried.
     """
-    if proto.dtype not in _BY_NUMBER:
+    if proto.dtype not in _by_number():
         raise TensorError(f"Tensors of type {type_name(proto.dtype)} are not carried.")
-    dtype, field = _BY_NUMBER[proto.dtype]
+    dtype, field = _by_number()[proto.dtype]
     shape = _shape(proto, max_elements)
     wanted = math.prod(shape)
     if proto.tensor_content:
         return _from_content(proto, np.dtype(dtype), shape)
     listed = getattr(proto, field)
-    if len(listed) > wanted or (wanted and not listed and dtype == "object"):
+    if len(listed) > wanted:
         raise TensorError(f"Shape {list(shape)} does not fit {len(listed)} values.")
-    return _unfold(listed, dtype, wanted).reshape(shape)
+    return _filled_up(_given(listed, dtype), wanted).reshape(shape)
 
 
 def _from_content(proto: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
@@ -123,16 +152,27 @@ def _from_content(proto: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> A
         raise TensorError(
             f"Shape {list(shape)} of {type_name(proto.dtype)} does not fit {len(content)} bytes."
         )
+    if dtype == np.bool_:  # Any byte may come, and only 0 and 1 make a boolean.
+        truths: Array = np.frombuffer(content, "uint8") != 0
+        return truths.reshape(shape)
     return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
 
 
-def _unfold(listed: Sequence[Any], dtype: str, wanted: int) -> Array:
-    try:
-        given = np.array(listed, dtype="uint16" if dtype == "float16" else dtype)
-    except OverflowError as error:
-        raise TensorError(f"A value does not fit {dtype}.") from error
-    given = given.view("float16") if dtype == "float16" else given
+def _given(listed: Sequence[Any], dtype: str) -> Array:
+    if dtype == "object":
+        return np.fromiter(listed, dtype=object, count=len(listed))
+    sent = np.array(listed)  # Of small integers and halves: int32.
+    given: Array = sent.astype("uint16" if dtype == "float16" else dtype)
+    if given.dtype.kind in "iu" and not np.array_equal(given, sent):
+        raise TensorError(f"A value does not fit {dtype}.")
+    return given.view("float16") if dtype == "float16" else given
+
+
+def _filled_up(given: Array, wanted: int) -> Array:
     if len(given) == wanted:
         return given
-    filler = given[-1:] if len(given) else np.zeros(1, dtype)
-    return np.concatenate([given, np.repeat(filler, wanted - len(given))])
+    filled = np.full(wanted, b"" if given.dtype == object else 0, dtype=given.dtype)
+    filled[: len(given)] = given
+    if len(given):
+        filled[len(given) :] = given[-1]
+    return filled

@@ -16,6 +16,7 @@ from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.images.checking import check_image
 from pipeline_steps.images.decode import decode_bytes
 from pipeline_steps.serving import predict
+from pipeline_steps.serving.file_answers import find_files
 from pipeline_steps.serving.local_model import Served, load_model
 
 SORTLINE = (sys.executable, "-m", "pipeline_steps.cli", "predict")
@@ -107,7 +108,7 @@ def test_many_files_go_through_in_order_a_batch_at_a_time(
         return whole(path, max_pixels)
 
     monkeypatch.setattr(predict, "read_upright", noted)
-    found = predict.classify(model, predict.find_files([tmp_path]))
+    found = predict.classify(model, find_files([tmp_path]))
     first = next(found)
     assert len(read) == 32, "a whole folder in memory"
     assert [first.label, *(each.label for each in found)] == names
