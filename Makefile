@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := true
 unexport VIRTUAL_ENV
 
-.PHONY: help install lock demo lint format test test-slow bench clean
+.PHONY: help install lock demo lint format test test-slow bench bench-serving airflow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ demo: .venv/.installed | data/. ## from nothing to a gated classifier: generated
 	  $$(for class in battery glass paper shoes; do ls data/test/$$class/* | sed -n 7p; done)
 	@echo; echo "The report: runs/demo/report.html"
 
+airflow: .venv/.installed | data/. ## Airflow for this repository, with a first run of the demo; Ctrl-C ends it
+	@exec sortline airflow up
+
 lint: .venv/.installed ## ruff, ruff format, mypy strict
 	ruff check .
 	ruff format --check .
@@ -72,6 +75,9 @@ else
 	python bench/waste10.py
 	python bench/time_to_accuracy.py
 endif
+
+bench-serving: .venv/.installed ## the stand-in server under load, for a quarter of an hour; needs `make demo`
+	python bench/serving.py
 
 clean: ## remove what `make` and the graph wrote; data, the DVC cache and features stay
 	rm -rf artifacts reports runs

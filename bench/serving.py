@@ -1,0 +1,259 @@
+"""What the stand-in server adds to the model's own time, and whether it holds under load.
+
+    python bench/serving.py [--root runs/demo] [--minutes 10] [--swaps 100]
+
+Serves the exported model below the root (`make demo` leaves one in runs/demo) and sends test images
+to it: as fast as 16 clients can, in turns with the model called in this process; at 70 % of that
+rate for ten minutes; at three times that rate. Then versions are swapped under load. Prints what
+was promised and what was measured, and writes it as JSON; 1 when a promise is missed.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from serving_load import MODEL, Load, Seen, request_for
+from swaps import swap_under_load
+
+from pipeline_steps.artifacts import write_json
+from pipeline_steps.quiet import quiet_libraries
+from pipeline_steps.serving.model_server import LISTENING
+
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "bench/results/serving.json"
+CLIENTS = 16
+ROUND_S = 10.0
+DEADLINE_S = 5.0
+OVERLOAD = {"times": 3.0, "seconds": 20.0, "deadline_s": 1.0}
+REFUSALS = {"OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
+RECOVERY_S = 5.0
+SETTLED_S = 60.0  # Before memory is looked at: arenas and caches have grown then.
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running stand-in."""
+
+    target: str
+    process: psutil.Process
+
+    def resident_mib(self) -> float:
+        """Resident memory."""
+        return float(self.process.memory_info().rss) / 2**20
+
+
+@contextmanager
+def serving(*flags: str) -> Iterator[Server]:
+    """The stand-in with these flags, until the block ends."""
+    command = [sys.executable, "-m", "pipeline_steps.serving.model_server", "--port=0", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        if process.stderr is None:
+            raise SystemExit("The server has no stderr.")
+        line = next((each for each in process.stderr if LISTENING in each), None)
+        if line is None:
+            raise SystemExit(f"The server did not start: {process.wait()}.")
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        target = line.split("grpc=")[1].split()[0]
+        yield Server(target, psutil.Process(process.pid))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_images(root: Path, count: int) -> list[bytes]:
+    """Some files of the test split, by the list of the evaluation."""
+    import pandas as pd
+
+    listed = pd.read_parquet(root / "reports/evaluation/predictions.parquet")["path"]
+    chosen = listed.sample(min(count, len(listed)), random_state=0)
+    return [(ROOT / path).read_bytes() for path in chosen]
+
+
+def in_process_rate(folder: Path, images: list[bytes], seconds: float) -> float:
+    """Images a second of the model called in this process, with the best number of threads."""
+    from pipeline_steps.serving.local_model import load_model
+
+    model = load_model(folder)
+    for image in images:
+        model.predict_bytes([image])
+    return max(_threads_rate(model, images, threads, seconds) for threads in (1, 2, 4, CLIENTS))
+
+
+def _threads_rate(model: Any, images: list[bytes], threads: int, seconds: float) -> float:
+    done, end = [0] * threads, time.monotonic() + seconds
+
+    def work(index: int) -> None:
+        turn = index
+        while time.monotonic() < end:
+            model.predict_bytes([images[turn % len(images)]])
+            done[index] += 1
+            turn += threads
+
+    started = time.monotonic()
+    running = [threading.Thread(target=work, args=(index,)) for index in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return sum(done) / (time.monotonic() - started)
+
+
+def _in_process_once(folder: Path, root: Path) -> float:
+    """The same in a process of its own, which is gone when the server is asked."""
+    command = [sys.executable, __file__, "--in-process", str(folder), "--root", str(root)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(said.splitlines()[-1])
+
+
+async def peak(server: Server, images: list[bytes], seconds: float) -> Seen:
+    """As fast as all clients can."""
+    load = Load(server.target, DEADLINE_S)
+    try:
+        return await load.closed([request_for(each) for each in images], CLIENTS, seconds)
+    finally:
+        await load.close()
+
+
+async def steadily(server: Server, images: list[bytes], rate: float, seconds: float) -> Any:
+    """A steady rate; what was seen, and by how much the server's memory grew after a while."""
+    load, requests = Load(server.target, DEADLINE_S), [request_for(each) for each in images]
+    settling = min(SETTLED_S, seconds / 2)
+    try:
+        first = await load.steady(requests, rate, settling)
+        before = server.resident_mib()
+        seen = await load.steady(requests, rate, seconds - settling)
+    finally:
+        await load.close()
+    seen.codes += first.codes
+    seen.latencies_s += first.latencies_s
+    return seen, server.resident_mib() / before - 1
+
+
+async def overloaded(server: Server, images: list[bytes], rate: float) -> tuple[Seen, float]:
+    """Far more than can be answered; what was seen, and after how long calls were normal again."""
+    requests = [request_for(each) for each in images]
+    load = Load(server.target, OVERLOAD["deadline_s"])
+    try:
+        seen = await load.steady(requests, OVERLOAD["times"] * rate, OVERLOAD["seconds"])
+        started = time.monotonic()
+        answered = 0
+        while answered < 5 and time.monotonic() - started < 10 * RECOVERY_S:
+            probe = Seen()
+            await load.call(requests[answered], probe)
+            answered = answered + 1 if probe.codes["OK"] else 0
+        return seen, time.monotonic() - started
+    finally:
+        await load.close()
+
+
+def _verdict(held: bool, said: str) -> str:
+    return f"{'ok' if held else 'MISSED'}: {said}"
+
+
+def _throughput(folder: Path, root: Path, server: Server, images: list[bytes]) -> dict[str, float]:
+    asyncio.run(peak(server, images, ROUND_S))  # Everybody has traced and connected now.
+    own, served = [], []
+    for _ in range(3):
+        own.append(_in_process_once(folder, root))
+        served.append(asyncio.run(peak(server, images, ROUND_S)).codes["OK"] / ROUND_S)
+    return {"in_process": statistics.median(own), "server": statistics.median(served)}
+
+
+def measure(root: Path, minutes: float, swaps: int) -> tuple[dict[str, Any], list[str]]:
+    """Everything; figures and verdicts."""
+    images, folder = test_images(root, 64), root / "artifacts/saved_model"
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        (base / "1").symlink_to(folder.resolve())
+        with serving(f"--model_base_path={base}", f"--model_name={MODEL}") as server:
+            rates = _throughput(folder, root, server, images)
+            rate = rates["server"]
+            seen, growth = asyncio.run(steadily(server, images, 0.7 * rate, 60 * minutes))
+            flood, recovery_s = asyncio.run(overloaded(server, images, rate))
+    swapped = swap_under_load(serving, swaps)
+    figures = {
+        "images_per_s": rates,
+        "steady": {
+            "minutes": minutes,
+            "codes": dict(seen.codes),
+            "p50_ms": 1000 * seen.quantile_s(0.5),
+            "p99_ms": 1000 * seen.quantile_s(0.99),
+            "memory_growth": growth,
+        },
+        "overload": {"codes": dict(flood.codes), "recovery_s": recovery_s},
+        "swaps": swapped,
+    }
+    return figures, _verdicts(figures)
+
+
+def _verdicts(figures: dict[str, Any]) -> list[str]:
+    rates, steady, flood = figures["images_per_s"], figures["steady"], figures["overload"]
+    swaps = figures["swaps"]
+    share, tail = rates["server"] / rates["in_process"], steady["p99_ms"] / steady["p50_ms"]
+    errors = sum(count for code, count in steady["codes"].items() if code != "OK")
+    growth = steady["memory_growth"]
+    return [
+        _verdict(
+            share >= 0.9,
+            f"{CLIENTS} clients get {rates['server']:.1f} images/s, {share:.2f} of the"
+            f" {rates['in_process']:.1f} of the model called in process; at least 0.9",
+        ),
+        _verdict(
+            tail <= 3,
+            f"at 70 % of it, p99 {steady['p99_ms']:.0f} ms is {tail:.1f} times p50"
+            f" {steady['p50_ms']:.0f} ms; at most 3",
+        ),
+        _verdict(
+            errors == 0 and growth < 0.02,
+            f"{steady['minutes']:g} minutes of that: {errors} errors, memory {growth:+.1%};"
+            " none, under 2 %",
+        ),
+        _verdict(
+            set(flood["codes"]) <= REFUSALS and flood["recovery_s"] <= RECOVERY_S,
+            f"at three times the peak {flood['codes']}, recovered after"
+            f" {flood['recovery_s']:.1f} s; at most {RECOVERY_S:g}",
+        ),
+        _verdict(
+            not swaps["failed"] and not swaps["wrong"],
+            f"{swaps['swaps']} swaps under load: {swaps['answers']:,} answers,"
+            f" {swaps['failed']} failed, {swaps['wrong']} of another version than the one pinned",
+        ),
+    ]
+
+
+def main() -> int:
+    """Measure, print, write; 1 when a promise is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--root", type=Path, default=ROOT / "runs/demo")
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--swaps", type=int, default=100)
+    parser.add_argument("--in-process", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    quiet_libraries()
+    if not (asked.root / "artifacts/saved_model").is_dir():
+        raise SystemExit(f"There is no exported model below {asked.root}: run `make demo` first.")
+    if asked.in_process:
+        print(in_process_rate(asked.in_process, test_images(asked.root, 64), ROUND_S / 4))
+        return 0
+    figures, said = measure(asked.root, asked.minutes, asked.swaps)
+    print(json.dumps(figures, indent=2), *said, sep="\n")
+    if asked.minutes >= 10 and asked.swaps >= 100:
+        write_json(RESULT, {**figures, "verdicts": said})
+    return int(any(line.startswith("MISSED") for line in said))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

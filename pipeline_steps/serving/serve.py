@@ -1,0 +1,107 @@
+"""`sortline serve`: a model server for people, until Ctrl-C."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from pipeline_steps.errors import ArtifactError, ParamsError, ServingError
+from pipeline_steps.serving.local_server import RunningServer, running_server
+from pipeline_steps.serving.server_choice import Models
+
+_SAVED_MODEL: Final = Path("artifacts/saved_model")
+_TIMEOUT_S: Final = 600.0
+
+
+def _check(saved_model: Path) -> None:
+    if not (saved_model / "saved_model.pb").is_file():
+        raise ArtifactError(
+            f"There is no exported model in {saved_model}. Make one with `sortline run`, or name"
+            " another with --saved-model: `sortline run --recipe demo` leaves one in"
+            " runs/demo/artifacts/saved_model."
+        )
+
+
+@contextmanager
+def _models(
+    name: str, base_path: Path | None, saved_model: Path | None, config_file: Path | None
+) -> Iterator[Models]:
+    given = [path for path in (base_path, saved_model, config_file) if path is not None]
+    if len(given) > 1:
+        raise ParamsError("Give one of --base-path, --saved-model and --model-config-file.")
+    if config_file is not None:
+        yield Models(config_file=config_file, flags=("--model_config_file_poll_wait_seconds=5",))
+    elif base_path is not None:
+        if not base_path.is_dir():
+            raise ArtifactError(f"{base_path} is no folder of versions: <base path>/<number>/.")
+        yield Models(name, base_path)
+    else:
+        folder = saved_model or _SAVED_MODEL
+        _check(folder)
+        with tempfile.TemporaryDirectory(prefix="sortline-") as private:
+            shutil.copytree(folder, Path(private, "1"))
+            yield Models(name, Path(private), flags=("--file_system_poll_wait_seconds=0",))
+
+
+def _announcement(server: RunningServer, models: Models) -> str:
+    judge = f"{server.program.kind} ({server.program.version})"
+    name = models.names()[0]
+    lines = [
+        f"Serving {', '.join(models.names())} with {judge}.",
+        f"  gRPC  {server.grpc}",
+        f"  REST  http://{server.rest}/v1/models/{name}",
+        "In another terminal:",
+        f"  sortline predict photo.jpg --target {server.grpc}",
+        "Ctrl-C stops it.",
+    ]
+    if server.program.kind == "stand-in":
+        lines.insert(
+            1, "  (not for production: neither tensorflow_model_server nor Docker is here)"
+        )
+    return "\n".join(lines)
+
+
+def _echo(line: str) -> None:
+    sys.stderr.write(line)
+
+
+def command(
+    name: str,
+    sources: tuple[Path | None, Path | None, Path | None],
+    ports: tuple[int, int],
+    *,
+    verbose: bool,
+) -> None:
+    """Serve until interrupted.
+
+    Args:
+        name: of the model; not used with a config file.
+        sources: base path, SavedModel, model config file; at most one of them.
+        ports: of gRPC and REST; 0: any.
+        verbose: print the server's log, too.
+
+    Raises:
+        ServingError: the server did not start, or ended by itself.
+        ArtifactError: there is no model.
+    """
+    echo = _echo if verbose else None
+    try:
+        with (
+            _models(name, *sources) as models,
+            running_server(
+                models, timeout_s=_TIMEOUT_S, port=ports[0], rest_port=ports[1], echo=echo
+            ) as server,
+        ):
+            print(_announcement(server, models), flush=True)
+            code = server.process.wait()
+            said = server.log.tail()
+            raise ServingError(
+                "UNAVAILABLE",
+                server.grpc,
+                f"The model server ended by itself, with exit code {code}. It said last:\n{said}",
+            )
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
