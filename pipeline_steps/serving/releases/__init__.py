@@ -1,0 +1,1 @@
+"""Versions of a model, immutable and recorded; which of them is served, and how that changes."""
