@@ -1,7 +1,7 @@
 """Step 6: measure the exported model, by the very bytes that would be served.
 
-Reads: artifacts/saved_model, artifacts/manifest.parquet, artifacts/phase2/facts.json, history.csv
-of both phases, and the raw files of the test split.
+Reads: artifacts/saved_model, artifacts/litert, artifacts/manifest.parquet,
+artifacts/phase2/facts.json, history.csv of both phases, and the raw files of the test split.
 Writes: reports/evaluation/ (metrics.json, latency.json, predictions.parquet, confusion.csv and
 pictures), replaced as a whole.
 Refuses: a file that is not the one validated, a label that the model does not know, a test split of
@@ -25,6 +25,7 @@ from pipeline_steps.params import Params
 from pipeline_steps.reporting.evaluation import INVALID, draw_figures, draw_mistakes
 from pipeline_steps.serving.contract import model_digest
 from pipeline_steps.serving.latency import measure
+from pipeline_steps.serving.litert_scores import score_litert
 from pipeline_steps.serving.local_model import load_model
 from pipeline_steps.serving.scoring import Scores, read_listed, score_files
 
@@ -169,7 +170,9 @@ def evaluate(params: Params, paths: Paths) -> Evaluation:
     found["model_digest"] = model_digest(folder)
     rows = prediction_rows(files, truth, scores)
     timed = measure(model, _latency_bytes(rows, paths.root), params.evaluate.latency_calls)
-    return Evaluation(_rounded(found), timed, rows)
+    litert = score_litert(model, paths.litert, rows, params, paths.root)
+    found["litert"] = litert.metrics
+    return Evaluation(_rounded(found), {**timed, "litert": litert.latency}, rows)
 
 
 def _write(result: Evaluation, params: Params, paths: Paths) -> None:
@@ -199,6 +202,13 @@ def run(params: Params, paths: Paths) -> Evaluation:
         f" calibration error {found['ece']:.4f} on {found['images']} images;"
         f" {result.latency['p50_ms']:.1f} ms an image"
     )
+    for kind, file in found["litert"].items():
+        low, high = file["interval"]
+        print(
+            f"evaluate: LiteRT {kind} loses {100 * file['accuracy_lost']:.2f} points of accuracy"
+            f" (95 %: {100 * low:.2f} to {100 * high:.2f}), and is"
+            f" {result.latency['litert'][kind]['speedup']:.1f} times as fast as the SavedModel"
+        )
     return result
 
 

@@ -1,7 +1,9 @@
 """Step 5: write the SavedModel whose bytes are scored, gated and served, and prove what it is.
 
-Reads: `artifacts/phase2/`, `artifacts/manifest.parquet`, the validation split's files in `data/`.
-Writes: `artifacts/saved_model/` (with `assets.extra/contract.json`), `reports/export.json`.
+Reads: `artifacts/phase2/`, `artifacts/manifest.parquet`, the validation split's files in `data/`,
+and some of the training split's when int8 is asked for.
+Writes: `artifacts/saved_model/` (with `assets.extra/contract.json`), `artifacts/litert/`,
+`reports/export.json`.
 Refuses: a model that, reloaded from disk, disagrees with the trained network or with itself, does
 not keep its contract, or holds an operation that has no place in a server. Nothing is written then.
 """
@@ -37,6 +39,7 @@ from pipeline_steps.serving.graph import (
     min_serving_version,
     read_operations,
 )
+from pipeline_steps.serving.litert_export import Facts, Sources, write_litert
 from pipeline_steps.serving.local_model import load_model
 from pipeline_steps.serving.parity import Parity, batches, parity_files, prove_parity
 from pipeline_steps.serving.signature import Exported, check_signatures, write_saved_model
@@ -69,6 +72,7 @@ class Report:
     operations: int
     calibration: Calibration
     parity: Parity
+    litert: dict[str, Facts]
 
 
 def read_manifest(paths: Paths, labels: tuple[str, ...]) -> pd.DataFrame:
@@ -180,13 +184,13 @@ def write_export(
     params: Params,
     paths: Paths,
 ) -> Report:
-    """Write the SavedModel, reload it, prove it, and only then put it in its place.
+    """Write the SavedModel and the LiteRT files, prove them, and only then put them in place.
 
     Raises:
         ExportError: a proof fails; what was there before stays.
     """
     files = parity_files(manifest[manifest["split"] == "val"], params.export.parity_images)
-    with atomic_dir(paths.saved_model) as folder:
+    with atomic_dir(paths.saved_model) as folder, atomic_dir(paths.litert) as flat:
         write_saved_model(exported, folder)
         operations = read_operations(folder)
         check_operations(operations)
@@ -194,6 +198,8 @@ def write_export(
         served = load_model(folder)
         check_signatures(served.loaded, contract.signatures)
         parity = prove_parity(exported.network, served, files, paths.root)
+        images = Sources(paths.root, _calibration_files(manifest, params), files)
+        litert = write_litert(exported, served, params.export.litert, images, flat)
         size_bytes = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     return Report(
         contract.model_digest,
@@ -202,7 +208,13 @@ def write_export(
         operations.total,
         calibration,
         parity,
+        litert,
     )
+
+
+def _calibration_files(manifest: pd.DataFrame, params: Params) -> pd.DataFrame:
+    train = manifest[manifest["split"] == "train"].sort_values("path")
+    return parity_files(train, params.export.litert_images)
 
 
 def _keep_to_cpu() -> None:
@@ -241,6 +253,12 @@ def _print(report: Report) -> None:
         f" {found.nll_after:.4f}), {report.size_bytes / 1e6:.1f} MB, differs by {differs:.1e} from"
         f" Keras on {report.parity.images} images, model {report.model_digest[:12]}"
     )
+    for kind, file in report.litert.items():
+        print(
+            f"export: LiteRT {kind}, {file.size_bytes / 1e6:.1f} MB, differs by"
+            f" {file.max_difference:.1e} from the SavedModel, the same class for"
+            f" {file.agreement:.1%} of the images"
+        )
     if found.at_limit:
         print(
             f"export: the temperature is at a limit ({MIN_TEMPERATURE} to {MAX_TEMPERATURE}): the"

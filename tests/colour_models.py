@@ -46,10 +46,14 @@ def _network(labels: Sequence[str], bias: float) -> keras.Model:
     return network
 
 
+def exported(labels: Sequence[str] = LABELS, bias: float = 0.5) -> Exported:
+    """A model that sees red where another class leads by less than `bias`."""
+    return Exported(_network(labels, bias), labels, 1.0, SIZE_PX, 1_000_000)
+
+
 def export(folder: Path, *, labels: Sequence[str] = LABELS, bias: float = 0.5) -> str:
-    """Write a model that sees red where another class leads by less than `bias`; its digest."""
-    exported = Exported(_network(labels, bias), labels, 1.0, SIZE_PX, 1_000_000)
-    write_saved_model(exported, folder)
+    """Write such a model as a SavedModel; its digest."""
+    write_saved_model(exported(labels, bias), folder)
     contract = Contract(
         format_version=1,
         signatures=signatures(len(labels), SIZE_PX),
@@ -116,6 +120,8 @@ def workspace(root: Path, *, bias: float = 0.5, labels: Sequence[str] = LABELS) 
         frame = pd.DataFrame({"epoch": [first, first + 1], **{c: [0.5, 0.6] for c in columns}})
         (paths.reports / step).mkdir(parents=True)
         frame.to_csv(paths.reports / step / "history.csv", index=False)
-    export(paths.saved_model, labels=labels, bias=bias)
+    digest = export(paths.saved_model, labels=labels, bias=bias)
+    paths.litert.mkdir(parents=True)
+    write_json(paths.litert / "facts.json", {"model_digest": digest, "files": {}})
     write_json(paths.champion / "none.json", {"champion": None})
     return paths

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from colour_models import settings, workspace, write_manifest
+from colour_models import exported, settings, workspace, write_manifest
 
 from pipeline_steps import evaluate
 from pipeline_steps.artifacts import Paths, digest_tree
@@ -16,6 +16,8 @@ from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.reporting.evaluation import confusion_table, worst_mistakes
 from pipeline_steps.serving.contract import model_digest
 from pipeline_steps.serving.latency import measure, time_in_turns
+from pipeline_steps.serving.litert_export import Sources, write_litert
+from pipeline_steps.serving.local_model import load_model
 from pipeline_steps.serving.scoring import Scores
 
 PICTURES = ("confusion_matrix", "reliability", "per_class", "training_curves", "mistakes")
@@ -115,6 +117,31 @@ def test_latency_names_its_machine_and_its_reference(evaluated: Paths) -> None:
     assert found["machine"]["cpu"]
     assert "MobileNetV2" in found["reference"]["name"]
     assert found["calls"] == 5
+
+
+def test_without_files_for_devices_there_is_nothing_of_them(evaluated: Paths) -> None:
+    assert _metrics(evaluated)["litert"] == {}
+
+
+@pytest.mark.usefixtures("fixed_latency")
+def test_files_for_devices_are_scored_beside_the_model(paths: Paths) -> None:
+    rows = pd.read_parquet(paths.manifest)
+    files = rows[rows["split"] == "test"]
+    images = Sources(paths.root, files, files)
+    served = load_model(paths.saved_model)
+    write_litert(exported(bias=35), served, ["float32"], images, paths.litert)
+    evaluate.run(settings(), paths)
+    found = _metrics(paths)
+    assert found["litert"]["float32"]["accuracy"] == found["accuracy"] == 0.8
+    assert found["litert"]["float32"]["accuracy_lost"] == 0.0
+    latency = json.loads((paths.reports / "evaluation" / "latency.json").read_text())
+    assert latency["litert"]["float32"]["calls"] == 5
+
+
+def test_files_for_devices_of_another_model_are_refused(paths: Paths) -> None:
+    (paths.litert / "facts.json").write_text('{"model_digest": "77aa", "files": {}}')
+    with pytest.raises(ArtifactError, match=r"is of the model 77aa, not of"):
+        evaluate.run(settings(), paths)
 
 
 @pytest.mark.usefixtures("fixed_latency")

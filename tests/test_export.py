@@ -1,6 +1,7 @@
 """The step export: what it writes is what it proved, and a failed proof leaves nothing new."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pipeline_steps.errors import DataError, ExportError
 from pipeline_steps.images.decode import decode_and_resize
 from pipeline_steps.models.calibration import fit_temperature, negative_log_likelihood
 from pipeline_steps.models.network import build_network, load_network
-from pipeline_steps.models.weights import save_weights
+from pipeline_steps.models.weights import load_pretrained, save_weights
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
 from pipeline_steps.serving import parity
 from pipeline_steps.serving.contract import read_contract, verify
@@ -205,10 +206,59 @@ def test_a_failed_proof_or_an_interrupt_leaves_the_last_model(
         export.write_export(plain, report.calibration, manifest, settings(), paths)
     assert digest_tree(paths.saved_model) == before
     assert sorted(each.name for each in (paths.root / "artifacts").iterdir()) == [
+        "litert",
         "manifest.parquet",
         "phase2",
         "saved_model",
     ]
+
+
+def test_without_files_for_devices_their_folder_is_there_all_the_same(
+    paths: Paths, report: export.Report
+) -> None:
+    assert [each.name for each in paths.litert.iterdir()] == ["facts.json"]
+    assert report.litert == {}
+
+
+def test_files_for_devices_come_with_the_model_or_neither_does(
+    paths: Paths, report: export.Report, plain: Exported, tmp_path: Path
+) -> None:
+    copy = Paths(tmp_path / "copy")
+    shutil.copytree(paths.root, copy.root)
+    for file in (copy.data / "test").rglob("*.*"):
+        file.unlink()  # They are for evaluation alone: training images calibrate.
+    manifest = export.read_manifest(copy, LABELS)
+    asked = settings(export={"litert": ["float32", "int8"], "litert_images": 5})
+    found = export.write_export(plain, report.calibration, manifest, asked, copy)
+    names = {"facts.json", "float32.tflite", "int8.tflite"}
+    assert {each.name for each in copy.litert.iterdir()} == names
+    facts = json.loads((copy.litert / "facts.json").read_text())
+    assert facts["model_digest"] == found.model_digest == verify(copy.saved_model)
+    assert found.litert["float32"].max_difference <= 1e-4
+    before = digest_tree(copy.root / "artifacts")
+    for file in (copy.data / "train").rglob("*.*"):
+        file.write_bytes(b"another")
+    with pytest.raises(DataError, match="not the file that was validated"):
+        export.write_export(plain, report.calibration, manifest, asked, copy)
+    assert digest_tree(copy.root / "artifacts") == before
+
+
+@pytest.mark.slow
+def test_a_real_network_is_written_for_devices(paths: Paths, tmp_path: Path) -> None:
+    copy = Paths(tmp_path / "copy")
+    shutil.copytree(paths.root, copy.root)
+    kinds = ["float32", "int8"]
+    params = settings(backbone={"image_size_px": 96, "weights": "demo"}, export={"litert": kinds})
+    network = build_network(params.backbone, params.head, len(LABELS), seed=1)
+    load_pretrained(network.get_layer("backbone"), params.backbone, tmp_path)
+    save_weights(network, copy.phase2 / "weights.safetensors")
+    found = export.run(params, copy)
+    assert list(found.litert) == kinds
+    assert found.litert["float32"].agreement == 1.0
+    assert found.litert["int8"].size_bytes < found.litert["float32"].size_bytes / 2
+    assert found.litert["int8"].max_difference < 0.1
+    written = json.loads((copy.reports / "export.json").read_text())["litert"]
+    assert written["int8"]["agreement"] == found.litert["int8"].agreement
 
 
 def test_logits_that_are_no_numbers_are_refused(paths: Paths, validation: pd.DataFrame) -> None:

@@ -63,14 +63,34 @@ def paired_difference(
     Raises:
         ValueError: the two do not pair up, or there is no image.
     """
-    ours, theirs = np.asarray(candidate, bool), np.asarray(champion, bool)
-    if ours.shape != theirs.shape or ours.size == 0:
-        raise ValueError(f"{ours.shape} and {theirs.shape} images do not pair up")
-    won, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    drawn = resample(np.array([won, lost, ours.size - won - lost]), samples, seed)
-    differences = (drawn[:, 0] - drawn[:, 1]) / ours.size
+    won, lost, images = _paired(candidate, champion)
+    differences = _differences(won, lost, images, samples, seed)
     lower = float(np.quantile(differences, 1.0 - CONFIDENCE))
-    return Difference((won - lost) / ours.size, lower, won, lost, int(ours.size))
+    return Difference((won - lost) / images, lower, won, lost, images)
+
+
+def paired_interval(
+    ours: npt.ArrayLike, theirs: npt.ArrayLike, samples: int, seed: int
+) -> tuple[float, float]:
+    """95 % interval of our accuracy minus theirs, on the same images [N].
+
+    Raises:
+        ValueError: the two do not pair up, or there is no image.
+    """
+    return _interval(_differences(*_paired(ours, theirs), samples, seed))
+
+
+def _paired(ours: npt.ArrayLike, theirs: npt.ArrayLike) -> tuple[int, int, int]:
+    """How many images only we get right, how many only they, and how many there are."""
+    mine, other = np.asarray(ours, bool), np.asarray(theirs, bool)
+    if mine.shape != other.shape or mine.size == 0:
+        raise ValueError(f"{mine.shape} and {other.shape} images do not pair up")
+    return int((mine & ~other).sum()), int((other & ~mine).sum()), int(mine.size)
+
+
+def _differences(won: int, lost: int, images: int, samples: int, seed: int) -> Floats:
+    drawn = resample(np.array([won, lost, images - won - lost]), samples, seed)
+    return (drawn[:, 0] - drawn[:, 1]) / images
 
 
 def wilson(hits: int, images: int) -> tuple[float, float]:

@@ -7,7 +7,6 @@ cache. `bench/extraction.py` prints the ratios, and how far the two disagree.
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline_steps.models.feature_store import beside
+from pipeline_steps.models.litert import SIGNATURE, flat_of
 from pipeline_steps.quiet import silenced_stderr
 
 Array = npt.NDArray[Any]
@@ -46,23 +46,13 @@ def convert(model: keras.Model) -> bytes:
     """A LiteRT model of batch 1, float32, whose outputs are named `output_0`, `output_1`, ..."""
     import tensorflow as tf
 
-    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="pixels")
-
     def serve(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(pixels, training=False)
         many = outputs if isinstance(outputs, list) else [outputs]
         return {f"output_{index}": output for index, output in enumerate(many)}
 
-    with tempfile.TemporaryDirectory() as folder, silenced_stderr():
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint("serve", serve, input_signature=[spec])
-        archive.write_out(folder, verbose=False)
-        # Not from_concrete_functions: of a Keras 3 model it makes one that gives NaN.
-        flat: bytes = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=["serve"]
-        ).convert()
-    return flat
+    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="pixels")
+    return flat_of(model, serve, spec)
 
 
 def _kept(file: Path) -> bytes | None:
@@ -96,7 +86,7 @@ def _litert(model: keras.Model, keep: Path | None) -> Iterator[Forward]:
     with silenced_stderr():
         for _ in range(cores()):
             interpreter = Interpreter(model_content=flat, num_threads=1)
-            runner = interpreter.get_signature_runner("serve")
+            runner = interpreter.get_signature_runner(SIGNATURE)
             runner(pixels=np.zeros((1, *model.input_shape[1:]), np.float32))  # It says hello.
             idle.put(runner)
 

@@ -15,7 +15,15 @@ from pipeline_steps.artifacts import sha256_file, write_text
 from pipeline_steps.errors import ArtifactError
 from pipeline_steps.reporting import findings
 from pipeline_steps.reporting.findings import Part
-from pipeline_steps.reporting.wording import number, percent, plain, points, rows, words
+from pipeline_steps.reporting.wording import (
+    megabytes,
+    number,
+    percent,
+    plain,
+    points,
+    rows,
+    words,
+)
 
 _MAPPINGS = {
     "blessing": ("reports/blessing.json", "dvc repro gate"),
@@ -144,7 +152,7 @@ def render(context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,  # Reports of an older version lack some keys.
     )
-    for filter_ in (percent, points, number, plain, words, rows):
+    for filter_ in (percent, points, number, megabytes, plain, words, rows):
         environment.filters[filter_.__name__] = filter_
     return environment.get_template("report.html.j2").render(context)
 

@@ -24,6 +24,11 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:,.{digits}f}" if _is_number(value) else "–"
 
 
+def megabytes(value: Any) -> str:
+    """Bytes in MB (10^6 bytes); a dash for what is no number."""
+    return f"{value / 1e6:,.2f}\N{NO-BREAK SPACE}MB" if _is_number(value) else "–"
+
+
 def plain(value: Any) -> str:
     """Any value of a JSON file in a table's cell."""
     if value is None or isinstance(value, bool):

@@ -68,7 +68,7 @@ def test_a_network_is_converted_once_and_again_when_its_file_is_damaged(
         with open_engine(model, "litert", keep) as forward:
             answers.append(forward(pixels[:2])[0])
     assert len(conversions) == 1
-    np.testing.assert_array_equal(*answers)
+    np.testing.assert_array_equal(answers[0], answers[1])
     whole = keep.read_bytes()
     keep.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
     with open_engine(model, "litert", keep) as forward:

@@ -56,9 +56,17 @@ def root(tmp_path: Path) -> Path:
             label: {"precision": 0.9, "recall": 0.8123, "f1": 0.85, "support": 40}
             for label in ("glass", "metal")
         },
+        "litert": {
+            "int8": {
+                **{"accuracy": 0.9241, "accuracy_lost": 0.0026, "interval": [-0.0011, 0.0063]},
+                "size_bytes": 2_840_000,
+            }
+        },
         "model_digest": DIGEST,
     }
+    speed = {"p50_ms": 2.117, "p95_ms": 2.9, "speedup": 6.04, "saved_model": {"p50_ms": 12.8}}
     latency = {"p50_ms": 12.34, "p95_ms": 19.9, "ratio": 1.2345, "machine": {"cpu": "Some CPU"}}
+    latency["litert"] = {"int8": speed}
     check = {"name": "near_duplicates", "passed": False, "severity": "warning", "observed": 0.07}
     checks = [{"name": "counts", "passed": True, "severity": "error"}, check]
     write(root / "reports" / "blessing.json", blessing(blessed=True))
@@ -140,6 +148,15 @@ def test_everything_that_was_found_is_on_the_page(root: Path) -> None:
         *("Blessed: this model may be served", "min accuracy", "0.61 seen, 0.7 wanted"),
         *("92.7 %", "91.1 % to 94.0 %", "0.919", "0.900 to 0.934", "2.1 %", "0.117"),
         *("12.3 ms", "19.9 ms", "1.23 ×", "1.5 MB", "Some CPU", "+7.1", "−0.5"),
+        *(
+            "int8",
+            "2.84 MB",
+            "92.41 %",
+            "0.26 % (-0.11 % to 0.63 %)",
+            "2.12 ms",
+            "12.80 ms",
+            "6.0 ×",
+        ),
         *("92.5 %", "99.4 %", "90.7 %", "92.3 %", "0.812", "1.234"),
         *("near duplicates", "✗ failed", "warning", "The first 10 of 25 lines"),
         *("data/train/glass/9.jpg", "5e" * 32, "0f3dabc.dir", "19,723", DIGEST, "glass, metal"),
@@ -215,7 +232,8 @@ def test_no_shape_of_a_report_breaks_the_page(root: Path, value: Any) -> None:
 
 def test_odd_values_inside_a_report_do_not_break_the_page(root: Path) -> None:
     metrics = {"accuracy": "high", "intervals": 3, "gaps": [1], "core": "x", "per_class": {"a": 1}}
-    write(root / "reports" / "evaluation" / "metrics.json", metrics)
+    write(root / "reports" / "evaluation" / "metrics.json", {**metrics, "litert": {"int8": 3}})
+    assert "int8" in page(root).text
     odd = {"blessed": False, "candidate": 3, "champion": 4, "verdicts": ["no", {"gate": None}]}
     write(root / "reports" / "blessing.json", odd)
     assert "Refused" in page(root).text
