@@ -67,6 +67,11 @@ class Paths:
         return self.root / "artifacts" / "saved_model"
 
     @property
+    def litert(self) -> Path:
+        """The same model as LiteRT files for devices, if any were asked for."""
+        return self.root / "artifacts" / "litert"
+
+    @property
     def champion(self) -> Path:
         """The model to beat, or `none.json`."""
         return self.root / "champion"

@@ -32,7 +32,13 @@ from pipeline_steps.artifacts import (
 from pipeline_steps.errors import DataError, ParamsError, SortlineError
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
 
-_BROUGHT = ("artifacts/saved_model", "artifacts/phase1", "artifacts/phase2", "reports")
+_BROUGHT = (
+    "artifacts/saved_model",
+    "artifacts/litert",
+    "artifacts/phase1",
+    "artifacts/phase2",
+    "reports",
+)
 _NO_RECIPE = "params"
 _STARTING_S = 120.0
 

@@ -54,7 +54,8 @@ def git(folder: Path, *arguments: str) -> str:
     return call(folder, "git", *identity, *arguments).stdout
 
 
-def _copy_code(folder: Path) -> None:
+def copy_code(folder: Path) -> None:
+    """Copy the package, the recipes and the settings, as they are in the working tree."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -80,7 +81,7 @@ def write_params(folder: Path, changes: dict[str, object]) -> None:
 def make_workspace(folder: Path, images: tuple[int, int, int] = (120, 40, 40)) -> Path:
     """A committed repository with data/ pinned by data.dvc, on which nothing has run."""
     folder.mkdir(parents=True)
-    _copy_code(folder)
+    copy_code(folder)
     write_params(folder, TINY)
     train, val, test = images
     generate(

@@ -1,0 +1,247 @@
+"""The part of the `sortline` command that a scheduler's tasks, and whoever feeds it, call."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from pipeline_steps.errors import ParamsError, SortlineError
+
+app = typer.Typer()
+retraining_app = typer.Typer(
+    help="One task of a retraining run; what Airflow and pods call.", no_args_is_help=True
+)
+app.add_typer(retraining_app, name="retraining")
+
+RunId = Annotated[str, typer.Option("--run-id", help="The run's; any text, unique.")]
+
+
+@contextmanager
+def _task(run_id: str, task: str) -> Iterator[Any]:
+    """The settings; what is refused in the block is kept for the record."""
+    from pipeline_steps.orchestration.local_runner import end_with_parent
+    from pipeline_steps.orchestration.records import note_error
+    from pipeline_steps.orchestration.run_store import RunStore
+    from pipeline_steps.orchestration.settings import read_settings
+
+    end_with_parent()
+    settings = read_settings()
+    try:
+        yield settings
+    except SortlineError as error:
+        note_error(RunStore(settings.run_store), run_id, task, str(error))
+        raise
+
+
+def _skip(reason: str) -> None:
+    from pipeline_steps.orchestration.settings import SKIPPED
+
+    typer.echo(reason)
+    raise typer.Exit(SKIPPED)
+
+
+def _changes(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise ParamsError(f"--changes is {text!r}, which is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise ParamsError('--changes wants an object, such as {"train_phase1": {"epochs": 3}}.')
+    return value
+
+
+@retraining_app.command("plan")
+def plan(  # noqa: PLR0913 (a command line's options)
+    run_id: RunId,
+    *,
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit; empty: HEAD.")] = "",
+    recipe: Annotated[str, typer.Option(help="recipes/NAME.yaml; empty: none.")] = "",
+    changes: Annotated[str, typer.Option(help="JSON, laid over params.yaml.")] = "",
+    data_revision: Annotated[str, typer.Option(help="Git revision or MD5; empty: newest.")] = "",
+    champion: Annotated[str, typer.Option(help="Address or none; empty: as it is.")] = "",
+    dry_run: Annotated[str, typer.Option(help="true: publish nothing.")] = "false",
+    trigger: Annotated[str, typer.Option(help="Why it runs.")] = "manual",
+) -> None:
+    """Decide what a run trains; exit status 99 when that was trained already."""
+    from pipeline_steps.orchestration.plan import Request, described, make_plan
+
+    with _task(run_id, "resolve_revision") as settings:
+        request = Request(
+            run_id=run_id,
+            revision=revision,
+            recipe=recipe,
+            changes=_changes(changes),
+            data=data_revision,
+            champion=champion,
+            dry_run=dry_run.strip().lower() == "true",
+            trigger=trigger,
+        )
+        made = make_plan(request, settings)
+    typer.echo(described(made))
+    if made.same_as:
+        _skip(f"Nothing new: the run {made.same_as} had the same data, settings and code.")
+
+
+@retraining_app.command("stage")
+def stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")], run_id: RunId) -> None:
+    """Do a stage of the graph in a throw-away clone."""
+    from pipeline_steps.orchestration.stage_run import run_stage
+
+    with _task(run_id, name) as settings:
+        run_stage(name, run_id, settings)
+
+
+@retraining_app.command("features")
+def features(
+    part: Annotated[str, typer.Argument(help="I/N: the I-th of N parts, from 1.")], run_id: RunId
+) -> None:
+    """Compute a part of the features, and share it."""
+    from pipeline_steps.orchestration.stage_run import fill_features
+
+    with _task(run_id, f"features {part}") as settings:
+        fill_features(part, run_id, settings)
+
+
+@retraining_app.command("blessing")
+def blessing(run_id: RunId) -> None:
+    """Show what the gates said; exit status 99 when they refused."""
+    from pipeline_steps.orchestration.actions import blessing_of
+    from pipeline_steps.orchestration.plan import read_plan
+    from pipeline_steps.orchestration.run_store import RunStore
+
+    with _task(run_id, "blessing") as settings:
+        store = RunStore(settings.run_store)
+        found = blessing_of(store, read_plan(store, run_id))
+    for verdict in found["verdicts"]:
+        word = "passed " if verdict["passed"] else "REFUSED"
+        typer.echo(f"{word} {verdict['gate']}: {verdict['reason']}")
+    if not found["blessed"]:
+        _skip("The gates refused the model: nothing is published. This is a clean ending.")
+
+
+@retraining_app.command("act")
+def act(
+    name: Annotated[str, typer.Argument(help="infra_validate, publish or promote.")], run_id: RunId
+) -> None:
+    """Validate, publish or promote what a run made; exit status 99 when that is not asked for."""
+    from pipeline_steps.orchestration.actions import ACTIONS
+    from pipeline_steps.orchestration.actions import act as do
+
+    if name not in ACTIONS:
+        raise ParamsError(f"There is no action {name!r}. There are: {', '.join(ACTIONS)}.")
+    with _task(run_id, name) as settings:
+        reason = do(name, run_id, settings)
+    if reason:
+        _skip(f"{name} has nothing to do: {reason}.")
+
+
+@retraining_app.command("record")
+def record(run_id: RunId) -> None:
+    """Write how a run ended, and push its branch; exit status 2 when the run failed."""
+    from pipeline_steps.orchestration.records import make_record, summary
+
+    with _task(run_id, "record") as settings:
+        made = make_record(run_id, settings)
+    if made.outcome == "failed":
+        raise SortlineError(summary(made))
+    typer.echo(summary(made))
+
+
+@retraining_app.command("notify")
+def notify(run_id: RunId) -> None:
+    """Say how a run ended."""
+    from pipeline_steps.orchestration.notify import notify as say
+
+    with _task(run_id, "notify") as settings:
+        typer.echo(say(run_id, settings))
+
+
+@retraining_app.command("look")
+def look(run_id: RunId) -> None:
+    """Look for new data; exit status 99 when there is none."""
+    from pipeline_steps.orchestration.announcing import look as find
+
+    with _task(run_id, "look") as settings:
+        found = find(run_id, settings)
+    if found is None:
+        _skip("No new data.")
+    else:
+        typer.echo(f"New data: {found.digest}")
+
+
+@retraining_app.command("remember")
+def remember(run_id: RunId) -> None:
+    """Note the data that a look found as seen."""
+    from pipeline_steps.orchestration.announcing import remember as note
+
+    with _task(run_id, "remember") as settings:
+        note(run_id, settings)
+
+
+@retraining_app.command("compare")
+def compare(run_id: RunId) -> None:
+    """Show the variants of a sweep, the most accurate first."""
+    from pipeline_steps.orchestration.comparison import compare as rows_of
+    from pipeline_steps.orchestration.comparison import table
+    from pipeline_steps.orchestration.run_store import RunStore
+
+    with _task(run_id, "compare") as settings:
+        typer.echo(table(rows_of(run_id, RunStore(settings.run_store))))
+
+
+@app.command("data-updated")
+def data_updated() -> None:
+    """Push the dataset that data.dvc pins, and have it retrained on."""
+    from pathlib import Path
+
+    from pipeline_steps.orchestration.announcing import publish_data, wake
+    from pipeline_steps.orchestration.embedded_home import use_local_airflow
+    from pipeline_steps.orchestration.settings import read_settings
+
+    use_local_airflow(Path.cwd())
+    data = publish_data(Path.cwd(), read_settings())
+    typer.echo(f"{data.digest} is the newest dataset. {wake(data)}")
+
+
+airflow_app = typer.Typer(help="Airflow on this machine.", no_args_is_help=True)
+app.add_typer(airflow_app, name="airflow")
+
+
+@airflow_app.command("up")
+def airflow_up(
+    *,
+    port: Annotated[int, typer.Option(help="Of the web page; 0: a free one.")] = 8080,
+    recipe: Annotated[str, typer.Option(help="Of the first run.")] = "demo",
+) -> None:
+    """Bring up Airflow for this repository, and start a first run; Ctrl-C ends all of it."""
+    from pathlib import Path
+
+    from pipeline_steps.orchestration.embedded import up
+
+    up(Path.cwd(), port, recipe)
+
+
+@airflow_app.command("backfill")
+def airflow_backfill(
+    revisions: Annotated[list[str], typer.Argument(help="Data revisions: git revisions or MD5s.")],
+    *,
+    recipe: Annotated[str, typer.Option(help="recipes/NAME.yaml; empty: none.")] = "",
+) -> None:
+    """Start one run for each data revision, as dry runs: nothing of the past is published."""
+    from pathlib import Path
+
+    from pipeline_steps.orchestration.announcing import api_from_environment
+    from pipeline_steps.orchestration.embedded import DAG_ID
+    from pipeline_steps.orchestration.embedded_home import use_local_airflow
+
+    use_local_airflow(Path.cwd())
+    api = api_from_environment()
+    if api is None:
+        raise ParamsError(
+            "No Airflow is known. Start one by `sortline airflow up`, or set SORTLINE_AIRFLOW_URL."
+        )
+    for revision in revisions:
+        conf = {"data_revision": revision, "recipe": recipe, "dry_run": True}
+        typer.echo(api.trigger(DAG_ID, conf))
