@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from pipeline_steps.entry import exit_code_of
+from pipeline_steps.orchestration.cli import app as orchestration_app
 from pipeline_steps.serving.cli import app as serving_app
+from pipeline_steps.serving.predict_cli import app as predict_app
 
 app = typer.Typer(
     help="Retrain, gate and serve an image classifier.",
@@ -60,32 +62,6 @@ def run(
 
     target = run_experiment(Path.cwd(), recipe)
     typer.echo(f"{target.relative_to(Path.cwd())}/")
-
-
-@app.command()
-def predict(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH", help="Images, or folders.", exists=True, readable=False),
-    ],
-    *,
-    saved_model: Annotated[Path, typer.Option(metavar="DIR", help="An exported model.")] = Path(
-        "artifacts/saved_model"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Classify images with an exported model.
-
-    Folders are searched to any depth; hidden files are skipped.
-
-    A file that the model cannot take gets a line too: invalid, and why.
-
-    Exit code: 0 all valid, 1 some invalid, 2 a path is missing (nothing done).
-    """
-    from pipeline_steps.serving.predict import command
-
-    if command(paths, saved_model, as_json=as_json):
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -207,7 +183,9 @@ def cache_clear() -> None:
     clear(_cache())
 
 
+app.add_typer(predict_app)
 app.add_typer(serving_app)
+app.add_typer(orchestration_app)
 
 
 def main() -> None:

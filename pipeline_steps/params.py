@@ -21,6 +21,7 @@ Patience = Annotated[int, Field(ge=1, le=1000)] | None
 Mode = Literal[
     "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCCK", "I;16", "LA;16", "RGB;16", "RGBA;16"
 ]
+LiteRt = Literal["float32", "int8"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -177,6 +178,14 @@ class Export(Section):
 
     temperature: Literal["fit"] | Annotated[float, Field(gt=0.01, le=100.0)]
     parity_images: Annotated[int, Field(ge=1, le=4096)]
+    litert: list[LiteRt]
+    litert_images: Annotated[int, Field(ge=1, le=4096)]
+
+    @model_validator(mode="after")
+    def _refuse_doubles(self) -> Self:
+        if len(set(self.litert)) < len(self.litert):
+            raise ValueError("litert names a file twice: name each of float32 and int8 once")
+        return self
 
 
 class Evaluate(Section):
@@ -201,6 +210,49 @@ class Gate(Section):
     waivers: dict[Literal["champion_classes", "champion_signature"], str]
 
 
+class InfraValidate(Section):
+    """How a server is tried on the exported model."""
+
+    images: PositiveInt
+    timeout_s: Annotated[float, Field(gt=0.0, le=86400.0)]
+    tolerance: Share
+    warmup_records: Annotated[int, Field(ge=0, le=1000)]
+
+
+class Publish(Section):
+    """How a version is published, and how a store of releases is reached."""
+
+    serving_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")]
+    keep: PositiveInt
+    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0)]
+    attempts: Annotated[int, Field(ge=1, le=20)]
+    claim_s: Annotated[float, Field(gt=0.0)]
+
+
+class Promote(Section):
+    """How a version becomes the one that is served, and what it is held to before."""
+
+    model_name: Annotated[str, Field(min_length=1)]
+    base_path: Annotated[str, Field(min_length=1)] | None
+    deadline_s: Annotated[float, Field(gt=0.0, le=86400.0)]
+    call_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)]
+    probes: Annotated[int, Field(ge=1, le=1000)]
+    soak_s: Annotated[float, Field(ge=0.0, le=86400.0)]
+    soak_probes_per_s: Annotated[float, Field(gt=0.0, le=1000.0)]
+    max_error_increase: Share
+    max_latency_ratio: Annotated[float, Field(gt=0.0)]
+    keep_loaded: Annotated[int, Field(ge=0, le=100)]
+
+
+class Drift(Section):
+    """When the answers given in production are no longer those of the test split."""
+
+    threshold: Annotated[float, Field(gt=0.0, le=100.0)]
+    min_images: PositiveInt
+    confidence_bins: Annotated[int, Field(ge=2, le=100)]
+    min_new_labels: PositiveInt
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -217,6 +269,10 @@ class Params(Section):
     export: Export
     evaluate: Evaluate
     gate: Gate
+    infra_validate: InfraValidate
+    publish: Publish
+    promote: Promote
+    drift: Drift
 
 
 def _fields(model: type[BaseModel]) -> dict[int | str, Any]:

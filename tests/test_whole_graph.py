@@ -104,10 +104,10 @@ def test_a_stage_alone_pulls_its_own_splits(done: Path, tmp_path: Path) -> None:
     call(done, "dvc", "push", "--quiet")
     subprocess.run(["git", "clone", "--quiet", str(done), str(clone)], check=True)
     call(clone, "dvc", "remote", "add", "--default", "--local", "shared", str(remote))
-    write_params(clone, {"export": {"parity_images": 7}})
-    ran = _stages_run(call(clone, "dvc", "repro", "--pull", "--single-item", "export").stdout)
-    assert ran == ["export"]
-    assert [folder.name for folder in (clone / "data").iterdir()] == ["val"]
+    write_params(clone, {"evaluate": {"worst_mistakes": 7}})
+    ran = _stages_run(call(clone, "dvc", "repro", "--pull", "--single-item", "evaluate").stdout)
+    assert ran == ["evaluate"]
+    assert [folder.name for folder in (clone / "data").iterdir()] == ["test"]
 
 
 def test_people_can_look_at_it(done: Path) -> None:
