@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import grpc
@@ -23,15 +24,29 @@ from pipeline_steps.serving.messages import message
 from pipeline_steps.serving.server_choice import Models, Program, choose_program
 
 STAND_IN = Program("stand-in", "test")
-# The real binary's command line, its answer to --version, and the stand-in behind it.
+# The real binary's command line and its answer to --version; every model is available.
 REAL = f"""#!{sys.executable}
-import os, sys
+import sys
 if "--version" in sys.argv:
     print("TensorFlow ModelServer: 2.99.1-rc0+dev\\nTensorFlow Library: 2.99.1")
     sys.exit()
-kept = [flag for flag in sys.argv[1:] if flag != "--max_num_load_retries=0"]
-assert len(kept) == len(sys.argv) - 2 and not any(f.endswith("port=0") for f in kept), sys.argv
-os.execv(sys.executable, [sys.executable, "-m", "pipeline_steps.serving.model_server", *kept])
+from concurrent.futures import ThreadPoolExecutor
+import grpc
+from pipeline_steps.serving.messages import MODEL_SERVICE, methods_of
+flags = dict(flag.removeprefix("--").split("=") for flag in sys.argv[1:])
+assert flags.keys() == {{"port", "rest_api_port", "max_num_load_retries", "model_name",
+                        "model_base_path"}} and "0" not in (flags["port"], flags["rest_api_port"])
+request, response = methods_of(MODEL_SERVICE)["GetModelStatus"]
+answer = response(model_version_status=[dict(version=1, state=30)])
+handler = grpc.unary_unary_rpc_method_handler(
+    lambda *_: answer, request.FromString, response.SerializeToString)
+server = grpc.server(ThreadPoolExecutor(1))
+server.add_generic_rpc_handlers(
+    [grpc.method_handlers_generic_handler(MODEL_SERVICE, {{"GetModelStatus": handler}})])
+server.add_insecure_port("127.0.0.1:" + flags["port"])
+server.start()
+print("Number of warmup records read: 3.", file=sys.stderr)
+server.wait_for_termination()
 """
 DOCKER = f"""#!{sys.executable}
 import sys
@@ -75,14 +90,14 @@ def test_the_real_server_is_taken_from_the_path_and_stopped_after_an_exception(
     def work() -> None:
         with running_server(models, timeout_s=300, program=program) as server:
             seen.append(server)
-            client = Client(server.grpc)
-            with client.channel:
-                assert client.half_plus(2.0) == 3.0
+            assert readiness(server.grpc, "default").readiness is Readiness.READY
+            assert server.log.wait_for("warmup records read: 3", time.monotonic() + 60)
+            assert server.log.warmup_records() == 3
             raise RuntimeError("in the middle of it")
 
     with pytest.raises(RuntimeError, match="in the middle of it"):
         work()
-    assert seen[0].process.returncode == 0
+    assert seen[0].process.returncode == -signal.SIGTERM
     assert readiness(seen[0].grpc, "default").readiness is Readiness.NOT_YET
 
 

@@ -89,6 +89,7 @@ def test_it_says_where_it_listens_polls_its_base_path_and_ends_in_order(
         socket.create_connection(("127.0.0.1", int(target.split(":")[1])), timeout=5)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_ends_it_with_the_real_servers_words(tmp_path: Path) -> None:
     (tmp_path / "base" / "1").mkdir(parents=True)
     done = subprocess.run(

@@ -10,6 +10,7 @@ from pipeline_steps.artifacts import Paths, digest_tree, read_json
 from pipeline_steps.errors import ArtifactError, RefusedError
 from pipeline_steps.serving.blessing import read_blessing, short
 from pipeline_steps.serving.contract import Contract, read_contract, verify
+from pipeline_steps.serving.releases.lineage import LINEAGE
 
 VERSION = "artifacts/version"
 _STAND_IN = "stand-in"
@@ -85,6 +86,10 @@ def read_candidate(paths: Paths) -> Candidate:
     if links:
         raise ArtifactError(
             f"{links[0]} is a link; a version holds plain files. Run `{_VALIDATED}`."
+        )
+    if (folder / LINEAGE).exists():
+        raise ArtifactError(
+            f"{folder / LINEAGE} is there, which only publishing writes. Run `{_VALIDATED}`."
         )
     return Candidate(folder, read_contract(folder), verify(folder), digest_tree(folder))
 

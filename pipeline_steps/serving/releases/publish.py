@@ -91,7 +91,7 @@ def _same(store: Store, content: str) -> Record | None:
 
 def _files(candidate: Candidate, lineage: Lineage) -> dict[str, str]:
     found = digests(candidate.folder)
-    if LINEAGE in found or version_digest(found) != candidate.version_digest:
+    if version_digest(found) != candidate.version_digest:
         raise RefusedError(
             f"{candidate.folder} changed while it was read. Run `sortline infra-validate`, and"
             " publish when it has ended."

@@ -108,10 +108,11 @@ class Releases:
         targets: Sequence[str] | None = None,
         step: Step = lambda _: None,
         pages: Sequence[str] = (),
+        base_path: str | None = None,
         **changes: object,
     ) -> None:
         """See `promote.promote`."""
-        request = Request(version, None, pages, self.candidates.now, "Ada")
+        request = Request(version, base_path, pages, self.candidates.now, "Ada")
         with self.fleet(targets, **changes) as fleet:
             promote(self.store, fleet, request, step)
 
@@ -173,7 +174,8 @@ def opened(folder: Path) -> Iterator[Store]:
         yield store
 
 
-Meddle = Callable[[str, Any], tuple[grpc.StatusCode, str] | None]
+# Takes a method's name and a request, which it may change; gives a failure, an answer, or nothing.
+Meddle = Callable[[str, Any], Any]
 
 
 class Meddler(grpc.GenericRpcHandler):
@@ -195,8 +197,11 @@ class Meddler(grpc.GenericRpcHandler):
         def handle(request: Any, context: Any) -> Any:
             with self._lock:
                 self.calls.append(name)
-            if fault := self.meddle(name, request):
-                context.abort(*fault)
+            meddled = self.meddle(name, request)
+            if isinstance(meddled, tuple):
+                context.abort(*meddled)
+            if meddled is not None:
+                return meddled
             call = rpc.method(self._channel, service, name)
             try:
                 return call(request, timeout=context.time_remaining())

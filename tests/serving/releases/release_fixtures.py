@@ -71,9 +71,10 @@ def s3(
     reset(moto)
     proxy.behave()
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="models")
-    client.close()
+    # Without a client of boto3, which takes longer to make than most of these tests.
+    request = urllib.request.Request(f"{moto}/models", method="PUT")
+    with urllib.request.urlopen(request) as reply:
+        assert reply.status == 200
     return proxy
 
 
@@ -90,6 +91,13 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def store(address: str) -> Iterator[Store]:
     """The same, opened."""
     with open_store(address, LIMITS) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> Iterator[Store]:
+    """A folder, for what has nothing to do with the kind of store."""
+    with open_store(str(tmp_path / "releases"), LIMITS) as opened:
         yield opened
 
 

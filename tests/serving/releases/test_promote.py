@@ -14,6 +14,7 @@ from served_models import Running
 
 from pipeline_steps.artifacts import remove
 from pipeline_steps.errors import BusyError, RefusedError, ReleaseError, ServingError
+from pipeline_steps.serving.messages import message
 from pipeline_steps.serving.releases.history import read_history
 from pipeline_steps.serving.releases.model_config import Served, parse_config
 from pipeline_steps.serving.releases.promote import STEPS
@@ -288,7 +289,9 @@ def test_a_version_that_is_pruned_at_the_same_moment_is_not_served(serving: Rele
 # Replicas that fail.
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [pytest.param(each, marks=[pytest.mark.slow] * (each != "stable")) for each in STEPS]
+)
 def test_a_replica_that_fails_at_any_step_is_named_and_all_is_put_back(
     serving: Releases, meddler: Meddler, step: str
 ) -> None:
@@ -313,6 +316,25 @@ def test_a_replica_that_fails_at_any_step_is_named_and_all_is_put_back(
     assert "the disk is on fire" in str(error.value)
     assert "Everything is as it was." in str(error.value)
     meddler.meddle = lambda *_: None
+    check_as_before(serving, before)
+
+
+def test_a_refusal_inside_a_reloads_answer_is_one(serving: Releases, meddler: Meddler) -> None:
+    before = config_of(serving)
+    status = {"error_code": 9, "error_message": "not now"}
+    answer = message("tensorflow.serving.ReloadConfigResponse")(status=status)
+
+    def begin(name: str) -> None:
+        meddler.meddle = refuse_once if name == "canary" else meddler.meddle
+
+    def refuse_once(method: str, _: Any) -> Any:
+        if method != "HandleReloadConfigRequest":
+            return None
+        meddler.meddle = lambda *_: None
+        return answer
+
+    with pytest.raises(ServingError, match=f"{meddler.target}: FAILED_PRECONDITION: not now"):
+        serving.promote(2, step=begin)
     check_as_before(serving, before)
 
 

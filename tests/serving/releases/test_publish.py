@@ -10,6 +10,7 @@ from release_parts import LIMITS, WARM_UP, Candidates, fake_model
 
 from pipeline_steps.artifacts import digest_tree, sha256_file, write_json
 from pipeline_steps.errors import ArtifactError, ParamsError, RefusedError, ReleaseError
+from pipeline_steps.serving.champion_use import fetch
 from pipeline_steps.serving.releases.checking import version_digest
 from pipeline_steps.serving.releases.lineage import LINEAGE, Lineage, publisher, read_made
 from pipeline_steps.serving.releases.publish import _same
@@ -131,11 +132,20 @@ def test_two_publishers_at_once_get_different_versions(
         assert lineage_of(store, version)["version_digest"] == digest_tree(each.folder)
 
 
+def test_a_published_version_can_be_the_champion(
+    folder_store: Store, candidates: Candidates, tmp_path: Path
+) -> None:
+    candidates.make()
+    done = candidates.publish(folder_store)
+    champion = fetch(f"{folder_store.address}/1", tmp_path / "champion")
+    assert champion.digest == done.lineage.model_digest
+
+
 # What is refused.
 
 
 def test_a_model_that_the_gates_refuse_is_not_published(
-    store: Store, candidates: Candidates
+    folder_store: Store, candidates: Candidates
 ) -> None:
     candidates.make()
     path = candidates.paths.reports / "blessing.json"
@@ -143,7 +153,7 @@ def test_a_model_that_the_gates_refuse_is_not_published(
     value["blessed"] = value["verdicts"][0]["passed"] = False
     write_json(path, value)
     with pytest.raises(RefusedError, match=r"gates refuse this model \(min_accuracy\)"):
-        candidates.publish(store)
+        candidates.publish(folder_store)
 
 
 @pytest.mark.parametrize(
@@ -168,58 +178,62 @@ def test_a_model_that_no_server_has_judged_is_not_published(
     assert not (tmp_path / "releases").exists()
 
 
-def test_all_missing_blessings_are_named_at_once(candidates: Candidates, store: Store) -> None:
+def test_all_missing_blessings_are_named_at_once(
+    candidates: Candidates, folder_store: Store
+) -> None:
     candidates.make()
     for name in ("blessing.json", "infra_blessing.json"):
         (candidates.paths.reports / name).unlink()
     with pytest.raises(RefusedError) as error:
-        candidates.publish(store)
+        candidates.publish(folder_store)
     assert "reports/blessing.json is missing" in str(error.value)
     assert "reports/infra_blessing.json is missing" in str(error.value)
 
 
-def test_a_blessing_of_other_bytes_is_none(candidates: Candidates, store: Store) -> None:
+def test_a_blessing_of_other_bytes_is_none(candidates: Candidates, folder_store: Store) -> None:
     candidates.make()
     (candidates.folder / WARM_UP).write_bytes(b"other requests")
     with pytest.raises(RefusedError, match=r"infra_blessing\.json is of the version"):
-        candidates.publish(store)
+        candidates.publish(folder_store)
     candidates.make("b")
     reports = candidates.paths.reports
     kept = (reports / "blessing.json").read_bytes()
     candidates.make("c")
     (reports / "blessing.json").write_bytes(kept)
     with pytest.raises(RefusedError, match=r"blessing\.json is of the model"):
-        candidates.publish(store)
+        candidates.publish(folder_store)
 
 
 def test_a_version_that_was_changed_after_its_export_is_refused_even_with_an_override(
-    candidates: Candidates, store: Store
+    candidates: Candidates, folder_store: Store
 ) -> None:
     candidates.make()
     (candidates.folder / "saved_model.pb").write_bytes(b"other")
     with pytest.raises(ArtifactError, match="not what was exported"):
-        candidates.publish(store, override="I know better")
+        candidates.publish(folder_store, override="I know better")
 
 
 def test_an_override_is_recorded_with_what_it_overrode(
-    candidates: Candidates, store: Store
+    candidates: Candidates, folder_store: Store
 ) -> None:
     candidates.make()
     (candidates.paths.reports / "infra_blessing.json").unlink()
-    candidates.publish(store, override="the server is down, and the old model is worse")
-    lineage = lineage_of(store, 1)
+    candidates.publish(folder_store, override="the server is down, and the old model is worse")
+    lineage = lineage_of(folder_store, 1)
     assert lineage["override"] == "the server is down, and the old model is worse"
     assert lineage["infra_blessing"] is None
     assert lineage["blessing"] is not None
     assert "infra_blessing.json is missing" in str(lineage["warnings"])
 
 
-def test_what_somebody_should_know_is_in_the_record(candidates: Candidates, store: Store) -> None:
+def test_what_somebody_should_know_is_in_the_record(
+    candidates: Candidates, folder_store: Store
+) -> None:
     candidates.make()
     stand_in = {"kind": "stand-in", "version": "0.1.0"}
     candidates.bless(server=stand_in, warmup={"records": 1, "ran": False})
-    candidates.publish(store, serving_version="2.19.1")
-    warnings = lineage_of(store, 1)["warnings"]
+    candidates.publish(folder_store, serving_version="2.19.1")
+    warnings = lineage_of(folder_store, 1)["warnings"]
     assert isinstance(warnings, list)
     assert len(warnings) == 4
     assert warnings[0].startswith("exported by TensorFlow 2.20.0, newer than")
@@ -228,12 +242,14 @@ def test_what_somebody_should_know_is_in_the_record(candidates: Candidates, stor
     assert "warm-up" in warnings[3]
 
 
-def test_figures_of_another_model_are_not_recorded(candidates: Candidates, store: Store) -> None:
+def test_figures_of_another_model_are_not_recorded(
+    candidates: Candidates, folder_store: Store
+) -> None:
     candidates.make()
     path = candidates.paths.reports / "evaluation" / "metrics.json"
     write_json(path, {**json.loads(path.read_text()), "model_digest": "0" * 64})
-    candidates.publish(store)
-    assert lineage_of(store, 1)["metrics"] is None
+    candidates.publish(folder_store)
+    assert lineage_of(folder_store, 1)["metrics"] is None
 
 
 def test_lineage_tells_commit_data_and_weights(candidates: Candidates) -> None:

@@ -49,14 +49,16 @@ def shown(store: Store, width: int = 200) -> str:
     return out.getvalue()
 
 
-def test_the_table_says_what_one_asks_of_a_version(store: Store, candidates: Candidates) -> None:
-    publish_many(store, candidates, 2)
+def test_the_table_says_what_one_asks_of_a_version(
+    folder_store: Store, candidates: Candidates
+) -> None:
+    publish_many(folder_store, candidates, 2)
     (candidates.paths.reports / "infra_blessing.json").unlink()
     candidates.make("override")
     (candidates.paths.reports / "infra_blessing.json").unlink()
-    candidates.publish(store, override="no server here")
-    write_config(store, 1, 2, stable=1, canary=2)
-    text = shown(store)
+    candidates.publish(folder_store, override="no server here")
+    write_config(folder_store, 1, 2, stable=1, canary=2)
+    text = shown(folder_store)
     lines = [line.strip() for line in text.splitlines() if line[1:2].isdigit()]
     assert [line.split()[0] for line in lines] == ["3", "2", "1"]
     assert "overridden: no server here" in lines[0]
@@ -67,10 +69,12 @@ def test_the_table_says_what_one_asks_of_a_version(store: Store, candidates: Can
     assert "03:02:01" in text
 
 
-def test_a_terminal_of_80_columns_shows_all_columns(store: Store, candidates: Candidates) -> None:
-    publish_many(store, candidates, 1)
-    write_config(store, 1, stable=1, canary=1)
-    text = shown(store, width=80)
+def test_a_terminal_of_80_columns_shows_all_columns(
+    folder_store: Store, candidates: Candidates
+) -> None:
+    publish_many(folder_store, candidates, 1)
+    write_config(folder_store, 1, stable=1, canary=1)
+    text = shown(folder_store, width=80)
     for word in ("canary", "stable", "90.00%", "1/1", "gates", "2026-05-04", "03:02:01", "who"):
         assert word in text
     assert "…" not in text
@@ -98,11 +102,11 @@ def test_a_folder_that_is_not_on_record_is_shown_as_such(
         assert "not on record" in shown(store)
 
 
-def test_warnings_are_listed(store: Store, candidates: Candidates) -> None:
+def test_warnings_are_listed(folder_store: Store, candidates: Candidates) -> None:
     candidates.make()
     candidates.bless(server={"kind": "stand-in", "version": "1"})
-    candidates.publish(store)
-    (line,) = warnings(read_releases(store, ALONE))
+    candidates.publish(folder_store)
+    (line,) = warnings(read_releases(folder_store, ALONE))
     assert line.startswith("version 1: judged by the stand-in alone")
 
 
@@ -120,24 +124,24 @@ def test_pruning_keeps_the_newest_and_what_is_served(store: Store, candidates: C
 
 
 def test_pruning_leaves_what_a_rollback_would_bring_back(
-    store: Store, candidates: Candidates
+    folder_store: Store, candidates: Candidates
 ) -> None:
-    publish_many(store, candidates, 4)
-    append(store, Move(kind="promote", before=1, after=3, at="", by=""))
-    write_config(store, 3, stable=3, canary=3)
-    assert prune(store, ALONE, 1) == [2]
+    publish_many(folder_store, candidates, 4)
+    append(folder_store, Move(kind="promote", before=1, after=3, at="", by=""))
+    write_config(folder_store, 3, stable=3, canary=3)
+    assert prune(folder_store, ALONE, 1) == [2]
 
 
 def test_pruning_that_was_killed_is_finished_by_the_next(
-    store: Store, candidates: Candidates
+    folder_store: Store, candidates: Candidates
 ) -> None:
-    publish_many(store, candidates, 3)
-    found = read_record(store, 1)
+    publish_many(folder_store, candidates, 3)
+    found = read_record(folder_store, 1)
     assert found is not None
-    change_state(store, *found, "pruned")
-    assert 1 not in [each.version for each in read_releases(store, ALONE).versions]
-    assert prune(store, ALONE, 1) == [2]
-    assert store.list().occupied == {3}
+    change_state(folder_store, *found, "pruned")
+    assert 1 not in [each.version for each in read_releases(folder_store, ALONE).versions]
+    assert prune(folder_store, ALONE, 1) == [2]
+    assert folder_store.list().occupied == {3}
 
 
 def test_a_version_that_gets_a_label_while_it_is_pruned_stays(
@@ -162,22 +166,22 @@ def test_a_version_that_gets_a_label_while_it_is_pruned_stays(
 
 
 def test_nothing_is_pruned_where_it_is_not_known_what_is_served(
-    store: Store, candidates: Candidates
+    folder_store: Store, candidates: Candidates
 ) -> None:
-    publish_many(store, candidates, 2)
+    publish_many(folder_store, candidates, 2)
     every = 'model_config_list { config { name: "sortline" base_path: "/x"'
     policy = " model_version_policy { all { } } } }"
-    store.write(CONFIG, (every + policy).encode(), None)
+    folder_store.write(CONFIG, (every + policy).encode(), None)
     with pytest.raises(RefusedError, match="none was pruned"):
-        prune(store, ALONE, 1)
-    assert store.list().published == {1, 2}
+        prune(folder_store, ALONE, 1)
+    assert folder_store.list().published == {1, 2}
 
 
-def test_a_pruned_model_can_be_published_again(store: Store, candidates: Candidates) -> None:
-    publish_many(store, candidates, 2)
-    prune(store, ALONE, 1)
+def test_a_pruned_model_can_be_published_again(folder_store: Store, candidates: Candidates) -> None:
+    publish_many(folder_store, candidates, 2)
+    prune(folder_store, ALONE, 1)
     candidates.make("model 0")
-    assert candidates.publish(store).version == 3
+    assert candidates.publish(folder_store).version == 3
 
 
 # The config file.

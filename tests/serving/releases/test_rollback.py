@@ -66,6 +66,7 @@ def test_a_version_that_is_not_loaded_any_more_is_loaded_first(releases: Release
     assert releases.answers("stable") == [1, 1]
 
 
+@pytest.mark.slow
 def test_rollbacks_go_back_one_by_one_and_end(releases: Releases, models: list[Path]) -> None:
     releases.publish(models[2])
     for version in (1, 2, 3):
