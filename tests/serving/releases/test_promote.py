@@ -83,6 +83,16 @@ def test_no_more_stays_loaded_than_the_settings_say(releases: Releases, models: 
     ]
 
 
+def test_a_newer_version_does_not_stay_loaded_when_an_older_one_is_promoted(
+    releases: Releases,
+) -> None:
+    # A client that names no label gets the newest that is loaded.
+    releases.promote(2)
+    releases.promote(1)
+    assert releases.served().versions == {1}
+    assert releases.rollback() == (1, 2)
+
+
 def test_clients_of_stable_never_miss_an_answer(releases: Releases, models: list[Path]) -> None:
     releases.promote(1)
     stop, faults, seen = threading.Event(), [], set()
