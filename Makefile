@@ -56,7 +56,7 @@ format: .venv/.installed ## let ruff rewrite what it can
 	ruff format .
 
 test: .venv/.installed ## every test that is not slow
-	pytest
+	pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/.installed ## whole graphs, kills, load
 	pytest -m slow

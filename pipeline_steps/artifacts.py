@@ -52,6 +52,11 @@ class Paths:
         return self.root / "artifacts" / "start"
 
     @property
+    def new_images(self) -> Path:
+        """SHA-256, a line each, of the training images that the champion has not seen."""
+        return self.start / "new_images.txt"
+
+    @property
     def phase1(self) -> Path:
         """The network after phase 1."""
         return self.root / "artifacts" / "phase1"

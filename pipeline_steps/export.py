@@ -1,7 +1,7 @@
 """Step 5: write the SavedModel whose bytes are scored, gated and served, and prove what it is.
 
-Reads: `artifacts/phase2/`, `artifacts/manifest.parquet`, the validation split's files in `data/`,
-and some of the training split's when int8 is asked for.
+Reads: `artifacts/phase2/`, `artifacts/manifest.parquet`, some of the validation split's files in
+`data/`, and some of the training split's when int8 is asked for.
 Writes: `artifacts/saved_model/` (with `assets.extra/contract.json`), `artifacts/litert/`,
 `reports/export.json`.
 Refuses: a model that, reloaded from disk, disagrees with the trained network or with itself, does
@@ -9,20 +9,17 @@ not keep its contract, or holds an operation that has no place in a server. Noth
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
-from tqdm import tqdm
 
 import pipeline_steps
 from pipeline_steps.artifacts import Paths, atomic_dir, require, write_json
 from pipeline_steps.entry import step_main
-from pipeline_steps.errors import DataError, ExportError
-from pipeline_steps.images.decode import guarded_decode
+from pipeline_steps.errors import DataError
 from pipeline_steps.models.backbones import ARCHITECTURES
 from pipeline_steps.models.calibration import (
     MAX_TEMPERATURE,
@@ -30,6 +27,7 @@ from pipeline_steps.models.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
+from pipeline_steps.models.logits import read_logits
 from pipeline_steps.models.network import load_network
 from pipeline_steps.params import Params
 from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
@@ -41,7 +39,8 @@ from pipeline_steps.serving.graph import (
 )
 from pipeline_steps.serving.litert_export import Facts, Sources, write_litert
 from pipeline_steps.serving.local_model import load_model
-from pipeline_steps.serving.parity import Parity, batches, parity_files, prove_parity
+from pipeline_steps.serving.parity import Parity, parity_files, prove_parity
+from pipeline_steps.serving.seen_images import write_seen
 from pipeline_steps.serving.signature import Exported, check_signatures, write_saved_model
 
 _FORMATS = ("jpeg", "png", "webp")
@@ -94,40 +93,6 @@ def read_manifest(paths: Paths, labels: tuple[str, ...]) -> pd.DataFrame:
             "The validation split is empty. Run `dvc repro validate` for what is there."
         )
     return manifest
-
-
-def validation_logits(
-    network: keras.Model, files: pd.DataFrame, root: Path, params: Params
-) -> npt.NDArray[np.float32]:
-    """The trained network's logits [N, C] for the files' images, in their order.
-
-    Raises:
-        DataError: a file is not the validated one, or does not decode.
-        ExportError: a logit is not finite.
-    """
-
-    def forward(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        size_px, cap = params.backbone.image_size_px, params.images.max_pixels
-        images, valid = guarded_decode(data, size_px, cap)
-        return network(images, training=False), valid
-
-    run_batch = tf.function(forward, input_signature=[tf.TensorSpec([None], tf.string)])
-    rows, decoded = [], []
-    with tqdm(total=len(files), unit="img", desc="export: validation logits") as progress:
-        for batch in batches(files, root, params.features.batch_size):
-            logits, valid = run_batch(tf.constant(batch, tf.string))
-            rows.append(logits.numpy())
-            decoded.append(valid.numpy())
-            progress.update(len(batch))
-    if refused := files["path"][~np.concatenate(decoded)].tolist():
-        raise DataError(f"{refused[0]} does not decode. Run `dvc repro validate` to see why.")
-    found = np.concatenate(rows)
-    if not np.isfinite(found).all():
-        raise ExportError(
-            "The network's logits are not finite on the validation split: its training diverged."
-            " Lower fine_tune_phase2.learning_rate and run `dvc repro`."
-        )
-    return found
 
 
 def calibrate(
@@ -194,6 +159,7 @@ def write_export(
         write_saved_model(exported, folder)
         operations = read_operations(folder)
         check_operations(operations)
+        write_seen(folder, manifest["sha256"][manifest["split"] == "train"])
         contract = write_contract(folder, describe(exported, manifest, operations, params))
         served = load_model(folder)
         check_signatures(served.loaded, contract.signatures)
@@ -229,7 +195,7 @@ def run(params: Params, paths: Paths) -> Report:
     network, labels = load_network(paths.phase2, params)
     manifest = read_manifest(paths, labels)
     files = manifest[manifest["split"] == "val"]
-    logits = validation_logits(network, files, paths.root, params)
+    logits = read_logits(paths.phase2, files["sha256"].tolist())
     ids = np.array([labels.index(label) for label in files["label"]], np.int64)
     calibration = calibrate(logits, ids, params.export.temperature)
     exported = Exported(

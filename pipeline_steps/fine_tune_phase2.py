@@ -2,15 +2,19 @@
 
 Only the part above the cut runs: its inputs, the frozen part's features, are computed once.
 
-Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `data/`, `artifacts/phase1/`.
-Writes: `artifacts/phase2/` (weights.safetensors, facts.json), `reports/fine_tune_phase2/`.
+Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `data/`, `artifacts/phase1/`,
+`artifacts/start/`.
+Writes: `artifacts/phase2/` (weights.safetensors, validation.parquet, facts.json),
+`reports/fine_tune_phase2/`.
 Refuses: a layer that the backbone does not have; an empty split.
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from pipeline_steps.artifacts import Paths, read_json, sha256_file
 from pipeline_steps.entry import step_main
@@ -21,6 +25,7 @@ from pipeline_steps.models.backbones import (
     set_trainable_from,
     tail_of,
 )
+from pipeline_steps.models.batches import Examples, Replay
 from pipeline_steps.models.features import identity_of
 from pipeline_steps.models.folding import fold_batchnorm
 from pipeline_steps.models.loop import Trained
@@ -69,6 +74,16 @@ def _facts(before: dict[str, Any], network: keras.Model, cut: int, first: int) -
     }
 
 
+def _replayed(train: Examples, start: dict[str, Any], paths: Paths) -> Examples:
+    """The training split, of which an epoch has all images, or the new ones and some others."""
+    if start["replay"] is None:
+        return train
+    new = set(paths.new_images.read_text(encoding="ascii").split())
+    plain = [train.views.sha256[row] for row in train.views.first]
+    is_new = np.array([each in new for each in plain])
+    return replace(train, replay=Replay(is_new, start["replay"]))
+
+
 def _settings(phase: FineTunePhase2, start: dict[str, Any]) -> FineTunePhase2:
     """The phase as params have it; shorter and gentler for weights that have been through it."""
     if not start["champion"]:
@@ -94,7 +109,8 @@ def run(params: Params, paths: Paths) -> Trained:
         params.backbone, before["weights_sha256"], backbone.layers[cut].name, params.seed
     )
     extractor = extractor_of(frozen_part(network, cut), identity)
-    splits, uses = examples_of(dataset, extractor, params, paths)
+    (train, val), uses = examples_of(dataset, extractor, params, paths)
+    splits = (_replayed(train, before["start"], paths), val)
     set_trainable_from(backbone, first)
     job = PhaseRun(
         stage=STAGE,
@@ -109,6 +125,7 @@ def run(params: Params, paths: Paths) -> Trained:
     inputs = {
         **learnt_from(extractor, params),
         "start": sha256_file(paths.phase1 / "weights.safetensors"),
+        "replay": before["start"]["replay"],
     }
     return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
 

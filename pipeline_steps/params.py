@@ -130,6 +130,7 @@ class Train(Section):
     warm_start: bool
     warm_epochs: Annotated[int, Field(ge=1, le=10000)]
     warm_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)]
+    warm_replay: Annotated[float, Field(ge=0.0, le=1000.0)] | None
 
 
 class Phase(Section):

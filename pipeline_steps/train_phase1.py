@@ -5,7 +5,8 @@ is handed on, and this phase has no epochs.
 
 Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `artifacts/start/`, `data/`, the
 pretrained weights.
-Writes: `artifacts/phase1/` (weights.safetensors, facts.json), `reports/train_phase1/`.
+Writes: `artifacts/phase1/` (weights.safetensors, facts.json, and after epochs validation.parquet),
+`reports/train_phase1/`.
 Refuses: weights that cannot be had or do not fit; an empty split.
 """
 

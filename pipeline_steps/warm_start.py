@@ -1,7 +1,8 @@
 """Before phase 1: whether training starts from the champion, and if so its weights.
 
-Reads: champion/, artifacts/manifest.parquet (the classes), the pretrained weights.
-Writes: artifacts/start/ (facts.json, and weights.safetensors when training starts warm).
+Reads: champion/, artifacts/manifest.parquet, the pretrained weights.
+Writes: artifacts/start/ (facts.json, and when training starts warm weights.safetensors; and
+new_images.txt when there are images that the champion has not seen).
 Refuses: a champion that is damaged; pretrained weights that cannot be had.
 
 A step of its own so that another champion re-runs no training that does not start from it: what
@@ -17,6 +18,7 @@ from pipeline_steps.artifacts import Paths, atomic_dir, require, write_json
 from pipeline_steps.entry import step_main
 from pipeline_steps.params import Params
 from pipeline_steps.serving.champion import read_champion
+from pipeline_steps.serving.seen_images import are_new
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Start:
         rate: its learning rate, as a share of phase 2's.
         weights_sha256: of the pretrained weights, with which its frozen layers agree.
         reason: why it does not start from the champion; None when it does.
+        new_images: training images that the champion has not seen; None when it does not say.
+        replay: old images an epoch for each new one; None: an epoch has all images.
     """
 
     champion: str | None
@@ -36,48 +40,72 @@ class Start:
     rate: float | None
     weights_sha256: str | None
     reason: str | None
+    new_images: int | None = None
+    replay: float | None = None
 
 
 def _cold(reason: str) -> Start:
     return Start(None, None, None, None, reason)
 
 
-def _labels(paths: Paths) -> tuple[str, ...]:
-    manifest = require(paths.manifest, "dvc repro validate")
-    return tuple(sorted(pd.read_parquet(manifest, columns=["label"])["label"].unique()))
+def _new_images(champion: Path, manifest: pd.DataFrame) -> list[str] | None:
+    """SHA-256 of the training images that the champion has not seen, if it says what it has."""
+    training = manifest["sha256"][manifest["split"] == "train"].tolist()
+    new = are_new(champion, training)
+    return (
+        None
+        if new is None
+        else [each for each, is_new in zip(training, new, strict=True) if is_new]
+    )
 
 
-def _decide(params: Params, paths: Paths, target: Path) -> Start:
+def _decide(params: Params, paths: Paths, folder: Path) -> Start:
     settings = params.train
     if not settings.warm_start:
         return _cold("train.warm_start is false")
     champion = read_champion(paths.champion)
     if champion is None:
         return _cold("there is no champion")
-    if champion.labels != _labels(paths):
+    columns = ["label", "split", "sha256"]
+    manifest = pd.read_parquet(require(paths.manifest, "dvc repro validate"), columns=columns)
+    if champion.labels != tuple(sorted(manifest["label"].unique())):
         return _cold("the champion has other classes than the dataset")
     # TensorFlow takes seconds to import: only when there is something to load.
     from pipeline_steps.serving.champion_weights import start_from
 
-    taken = start_from(champion.folder, params, paths, target)
+    taken = start_from(champion.folder, params, paths, folder / "weights.safetensors")
     if taken.reason:
         return _cold(taken.reason)
+    new = _new_images(champion.folder, manifest)
+    if new:
+        (folder / paths.new_images.name).write_text("\n".join([*new, ""]), encoding="ascii")
     return Start(
         champion.digest,
         settings.warm_epochs,
         settings.warm_learning_rate,
         taken.weights_sha256,
         None,
+        None if new is None else len(new),
+        settings.warm_replay if new else None,
     )
+
+
+def _seen_in_an_epoch(start: Start) -> str:
+    if start.replay is None:
+        return "all images"
+    return f"{start.new_images} new images and {start.replay:g} old ones for each of them"
 
 
 def run(params: Params, paths: Paths) -> Start:
     """Run the step."""
     with atomic_dir(paths.start) as folder:
-        start = _decide(params, paths, folder / "weights.safetensors")
+        start = _decide(params, paths, folder)
         write_json(folder / "facts.json", asdict(start))
     if start.champion:
-        print(f"warm_start: from the champion {start.champion[:12]}, {start.epochs} epochs")
+        print(
+            f"warm_start: from the champion {start.champion[:12]}, {start.epochs} epochs of"
+            f" {_seen_in_an_epoch(start)}"
+        )
     else:
         print(f"warm_start: from the pretrained weights ({start.reason})")
     return start

@@ -19,6 +19,7 @@ from pipeline_steps.artifacts import Paths, digest_tree, sha256_file, write_json
 from pipeline_steps.errors import DataError, ExportError
 from pipeline_steps.images.decode import decode_and_resize
 from pipeline_steps.models.calibration import fit_temperature, negative_log_likelihood
+from pipeline_steps.models.logits import read_logits, write_logits
 from pipeline_steps.models.network import build_network, load_network
 from pipeline_steps.models.weights import load_pretrained, save_weights
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
@@ -71,7 +72,21 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     kernel.assign(keras.ops.convert_to_numpy(kernel) * (8.0 / spread))
     save_weights(network, paths.phase2 / "weights.safetensors")
     write_json(paths.phase2 / "facts.json", {"labels": list(LABELS)})
+    write_logits(paths.phase2, *_validation_logits(paths, network))
     return paths
+
+
+def _validation_logits(paths: Paths, network: keras.Model) -> tuple[list[str], np.ndarray]:
+    """In Keras alone."""
+    images = _validation(paths)
+    files = [tf.constant((paths.root / path).read_bytes()) for path in images["path"]]
+    pixels = np.stack([decode_and_resize(file, 32).numpy() for file in files])
+    return images["sha256"].tolist(), np.asarray(network(pixels, training=False))
+
+
+def _validation(paths: Paths) -> pd.DataFrame:
+    manifest = pd.read_parquet(paths.manifest)
+    return manifest[manifest["split"] == "val"]
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +96,13 @@ def report(paths: Paths) -> export.Report:
 
 @pytest.fixture(scope="module")
 def validation(paths: Paths) -> pd.DataFrame:
-    manifest = pd.read_parquet(paths.manifest)
-    return manifest[manifest["split"] == "val"]
+    return _validation(paths)
 
 
 @pytest.fixture(scope="module")
-def logits(paths: Paths, validation: pd.DataFrame) -> np.ndarray:
-    """Of the validation images, in Keras alone."""
+def logits(paths: Paths) -> np.ndarray:
     network, _ = load_network(paths.phase2, settings())
-    files = [tf.constant((paths.root / path).read_bytes()) for path in validation["path"]]
-    pixels = np.stack([decode_and_resize(file, 32).numpy() for file in files])
-    return np.asarray(network(pixels, training=False))
+    return _validation_logits(paths, network)[1]
 
 
 def test_the_temperature_is_the_validation_splits(
@@ -261,28 +272,25 @@ def test_a_real_network_is_written_for_devices(paths: Paths, tmp_path: Path) -> 
     assert written["int8"]["agreement"] == found.litert["int8"].agreement
 
 
-def test_logits_that_are_no_numbers_are_refused(paths: Paths, validation: pd.DataFrame) -> None:
-    network, _ = load_network(paths.phase2, settings())
-    bias = network.get_layer("head").get_layer("logits").bias
-    bias.assign(np.array([np.nan, 0.0, 0.0]))
+def test_logits_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    write_logits(tmp_path, ["a", "b"], np.array([[0.0, 1.0], [np.nan, 0.0]]))
+    assert read_logits(tmp_path, ["a"]).tolist() == [[0.0, 1.0]]
     with pytest.raises(ExportError, match="not finite"):
-        export.validation_logits(network, validation, paths.root, settings())
+        read_logits(tmp_path, ["b", "a"])
 
 
-def test_other_data_than_was_trained_on_is_refused(
-    paths: Paths, validation: pd.DataFrame, tmp_path: Path
-) -> None:
-    network, _ = load_network(paths.phase2, settings())
+def test_other_data_than_was_trained_on_is_refused(paths: Paths, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="trained on can, jar"):
         export.read_manifest(paths, LABELS[:2])
-    changed = validation.assign(sha256="0" * 64)
+    with pytest.raises(DataError, match="1 validation images are not those that training saw"):
+        read_logits(paths.phase2, ["0" * 64])
+    copy = Paths(tmp_path / "copy")
+    shutil.copytree(paths.root, copy.root)
+    for file in (copy.data / "val").rglob("*.*"):
+        file.write_bytes(b"another")
     with pytest.raises(DataError, match="not the file that was validated"):
-        export.validation_logits(network, changed, paths.root, settings())
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes((paths.root / validation["path"].iloc[0]).read_bytes()[:400])
-    listed = pd.DataFrame({"path": [str(broken)], "sha256": [sha256_file(broken)]})
-    with pytest.raises(DataError, match=r"broken\.jpg does not decode"):
-        export.validation_logits(network, listed, paths.root, settings())
+        export.run(settings(), copy)
+    assert not copy.saved_model.exists() or verify(copy.saved_model)
 
 
 def test_parity_is_asked_of_images_of_every_class(validation: pd.DataFrame) -> None:

@@ -13,13 +13,21 @@ from safetensors.numpy import load_file
 from workspaces import call, git, make_workspace, write_params
 
 from pipeline_steps import warm_start
-from pipeline_steps.artifacts import Paths, digest_tree
+from pipeline_steps.artifacts import Paths, digest_tree, write_json
 from pipeline_steps.images.generated import generate, subset_counts
 from pipeline_steps.models.network import build_network
 from pipeline_steps.models.weights import variables_by_name
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
 from pipeline_steps.serving.champion_use import use
-from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
+from pipeline_steps.serving.contract import (
+    CONTRACT,
+    Contract,
+    Preprocessing,
+    model_digest,
+    signatures,
+    write_contract,
+)
+from pipeline_steps.serving.seen_images import SEEN, write_seen
 from pipeline_steps.serving.signature import Exported, write_saved_model
 
 LABELS = ("can", "jar")
@@ -71,15 +79,22 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
         min_serving_version="2.20",
         model_digest="",
     )
+    write_seen(folder, ["can0", "jar0", "can1"])
     write_contract(folder, contract)
     return folder
+
+
+def write_manifest(paths: Paths, labels: tuple[str, ...] = LABELS, images: int = 3) -> None:
+    rows = [(label, "train", f"{label}{n}") for label in labels for n in range(images)]
+    rows += [(label, "val", f"{label}-val") for label in labels]
+    pd.DataFrame(rows, columns=["label", "split", "sha256"]).to_parquet(paths.manifest)
 
 
 @pytest.fixture
 def paths(champion: Path, tmp_path: Path) -> Paths:
     paths = Paths(tmp_path / "repository")
     paths.manifest.parent.mkdir(parents=True)
-    pd.DataFrame({"label": LABELS * 3}).to_parquet(paths.manifest)
+    write_manifest(paths)
     use(str(champion), paths)
     return paths
 
@@ -97,7 +112,9 @@ def test_training_starts_with_the_champions_very_weights(paths: Paths) -> None:
     found = start(paths, train={"warm_epochs": 3, "warm_learning_rate": 0.5})
     recorded = json.loads((paths.champion / "champion.json").read_text())
     expected = {"champion": recorded["digest"], "epochs": 3, "rate": 0.5, "reason": None}
-    assert found == {**expected, "weights_sha256": None}  # They are random here.
+    images = {"new_images": 3, "replay": 4.0}
+    assert found == {**expected, **images, "weights_sha256": None}  # They are random here.
+    assert paths.new_images.read_text().split("\n") == ["can2", "jar1", "jar2", ""]
     written = load_file(paths.start / "weights.safetensors")
     for name, variable in variables_by_name(accepted()).items():
         np.testing.assert_array_equal(written[name], keras.ops.convert_to_numpy(variable), name)
@@ -118,8 +135,27 @@ def test_a_champion_that_does_not_fit_is_not_started_from(
 
 
 def test_another_set_of_classes_starts_anew(paths: Paths) -> None:
-    pd.DataFrame({"label": [*LABELS, "sheet"]}).to_parquet(paths.manifest)
+    write_manifest(paths, (*LABELS, "sheet"))
     assert "classes" in start(paths)["reason"]
+
+
+def test_when_the_champion_has_seen_everything_an_epoch_has_all_images(paths: Paths) -> None:
+    write_manifest(paths, images=1)
+    found = start(paths)
+    assert (found["new_images"], found["replay"]) == (0, None)
+    assert not paths.new_images.exists()
+
+
+def test_a_champion_that_does_not_say_what_it_saw_is_trained_on_everything(paths: Paths) -> None:
+    (paths.champion / "model" / SEEN).unlink()
+    recorded = json.loads((paths.champion / "champion.json").read_text())
+    digest = model_digest(paths.champion / "model")
+    write_json(paths.champion / "champion.json", {**recorded, "digest": digest})
+    contract = json.loads((paths.champion / "model" / CONTRACT).read_text())
+    write_json(paths.champion / "model" / CONTRACT, {**contract, "model_digest": digest})
+    found = start(paths)
+    assert found["champion"] == digest
+    assert (found["new_images"], found["replay"]) == (None, None)
 
 
 def test_without_a_champion_training_starts_anew(paths: Paths) -> None:
@@ -155,6 +191,7 @@ def test_a_warm_retrain_costs_what_the_new_images_cost(tmp_path: Path) -> None:
     # One plain row and one view of each training image that is new; the old ones were found.
     new = after["rows"]["train"] - before["rows"]["train"]
     assert (uses["train"]["computed"], uses["train"]["found"]) == (2 * new, 240)
+    assert after["epoch_images"] == 5 * new < after["rows"]["train"]
     # A head that starts anew is near the average of guesses after one epoch, and this one is not.
     assert after["metrics"]["train_loss"] < before["metrics"]["train_loss"] * 1.3
     call(folder, "sortline", "report")

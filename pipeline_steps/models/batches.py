@@ -19,6 +19,34 @@ _MIXED_SHARE = 0.5  # Of the batches; the others are seen as they are.
 
 
 @dataclass(frozen=True)
+class Replay:
+    """All new images in every epoch, and some of those that the network has learnt from before.
+
+    Without the old ones it would forget them (Robins, "Catastrophic forgetting, rehearsal and
+    pseudorehearsal", 1995).
+
+    Attributes:
+        new: bool [N].
+        old_for_each_new: how many old images an epoch has for each new one, drawn anew.
+    """
+
+    new: Array
+    old_for_each_new: float
+
+    @property
+    def epoch_size(self) -> int:
+        """Images an epoch, old and new."""
+        new = int(self.new.sum())
+        return new + min(len(self.new) - new, round(new * self.old_for_each_new))
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Indices of one epoch's images, shuffled."""
+        new, old = np.flatnonzero(self.new), np.flatnonzero(~self.new)
+        drawn = rng.choice(old, self.epoch_size - len(new), replace=False)
+        return rng.permutation(np.concatenate([new, drawn]))
+
+
+@dataclass(frozen=True)
 class Examples:
     """Features and targets of one split.
 
@@ -26,18 +54,32 @@ class Examples:
         features: [R, ...]; rows are read when a batch asks for them.
         views: which rows belong to which image.
         targets: one-hot labels, float32 [N, C].
+        replay: which images an epoch has; None: all of them.
     """
 
     features: Array | Rows
     views: Views
     targets: Array
+    replay: Replay | None = None
 
-    def plain(self, batch_size: int) -> Iterator[tuple[Array, Array]]:
-        """Batches of plain images in the manifest's order."""
-        for start in range(0, len(self.targets), batch_size):
-            stop = start + batch_size
-            rows = self.views.first[start:stop]
-            yield self.features[rows].astype("float32"), self.targets[start:stop]
+    @property
+    def epoch_size(self) -> int:
+        """Images an epoch."""
+        return len(self.targets) if self.replay is None else self.replay.epoch_size
+
+    def epoch_images(self, rng: np.random.Generator) -> Array:
+        """Indices of one epoch's images, shuffled."""
+        if self.replay is None:
+            return rng.permutation(len(self.targets))
+        return self.replay.draw(rng)
+
+    def plain(self, batch_size: int, images: Array | None = None) -> Iterator[tuple[Array, Array]]:
+        """Batches of plain images: all in the manifest's order, or those of these indices."""
+        chosen = np.arange(len(self.targets)) if images is None else images
+        for start in range(0, len(chosen), batch_size):
+            some = chosen[start : start + batch_size]
+            rows = self.views.first[some]
+            yield self.features[rows].astype("float32"), self.targets[some]
 
 
 def one_hot(labels: Array, classes: int) -> Array:
@@ -55,7 +97,7 @@ def _mix(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Ar
 def epoch_batches(
     examples: Examples, *, batch_size: int, mixup_alpha: float, seed: int, epoch: int
 ) -> Iterator[tuple[Array, Array]]:
-    """Shuffled batches of one epoch: one view of each image, float32 features and targets.
+    """Shuffled batches of one epoch: one view of each of its images, float32 features and targets.
 
     Args:
         examples: the training split.
@@ -65,7 +107,7 @@ def epoch_batches(
         epoch: counted from 0 over both phases.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(examples.targets))
+    order = examples.epoch_images(rng)
     drawn = rng.integers(examples.views.count)
     for start in range(0, len(order), batch_size):
         images = order[start : start + batch_size]

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline_steps.errors import SortlineError
@@ -31,7 +32,8 @@ class Trained:
         history: one row an epoch: epoch (from 1, over both phases), loss, accuracy, val_loss,
             val_accuracy, learning_rate, seconds.
         best_epoch: the epoch whose weights the model has now.
-        metrics: loss and accuracy of the final weights on train and val, in inference mode.
+        metrics: loss and accuracy of the final weights on train and val, in inference mode; where
+            old images are replayed, on a sample of train.
     """
 
     history: list[Row]
@@ -104,12 +106,21 @@ def _mean(results: Iterable[tuple[dict[str, float], int]]) -> dict[str, float]:
     return {name: value / images for name, value in sums.items()}
 
 
-def measure(model: keras.Model, examples: Examples) -> dict[str, float]:
-    """Loss and accuracy on plain images, in inference mode."""
+def measure(
+    model: keras.Model, examples: Examples, images: npt.NDArray[np.int64] | None = None
+) -> dict[str, float]:
+    """Loss and accuracy on plain images, or on those of these indices, in inference mode."""
     return _mean(
         (model.test_on_batch(x, y, return_dict=True), len(x))
-        for x, y in examples.plain(_EVALUATION_BATCH)
+        for x, y in examples.plain(_EVALUATION_BATCH, images)
     )
+
+
+def _sample(examples: Examples) -> npt.NDArray[np.int64] | None:
+    """As many images as an epoch has, from all alike: None when those are all of them."""
+    if examples.replay is None:
+        return None
+    return np.random.default_rng(0).permutation(len(examples.targets))[: examples.epoch_size]
 
 
 def _measure_averaged(model: keras.Model, examples: Examples, averaged: bool) -> dict[str, float]:
@@ -132,7 +143,7 @@ def _train_epoch(
         seed=seed,
         epoch=epoch,
     )
-    steps = -(-len(examples.targets) // phase.batch_size)
+    steps = -(-examples.epoch_size // phase.batch_size)
     bar = tqdm(batches, total=steps, unit="batch", desc=f"epoch {epoch + 1}", leave=False)
     return _mean((model.train_on_batch(x, y, return_dict=True), len(x)) for x, y in bar)
 
@@ -186,7 +197,7 @@ def train(
         on_epoch: called with each row of the history, restored ones first.
     """
     train_split, val_split = splits
-    compile_model(model, phase, len(train_split.targets))
+    compile_model(model, phase, train_split.epoch_size)
     callbacks = _callbacks(phase, model)
     history = checkpoint.restore(resume, model, callbacks) if resume.is_file() else []
     for row in history:
@@ -215,7 +226,8 @@ def _finish(
     best = stopping[0].best_epoch + 1 if stopping else int(history[-1]["epoch"])
     metrics: dict[str, float] = {}
     for name, split in zip(("train", "val"), splits, strict=True):
-        metrics |= {f"{name}_{key}": value for key, value in measure(model, split).items()}
+        found = measure(model, split, _sample(split))
+        metrics |= {f"{name}_{key}": value for key, value in found.items()}
     if not np.isfinite(metrics["train_loss"]):
         raise SortlineError(
             "The training loss is not finite: the learning rate is too large for this network."

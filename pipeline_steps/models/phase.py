@@ -17,11 +17,13 @@ from pipeline_steps.images.pixels import check_file, fingerprint, pixel_batches
 from pipeline_steps.models.batches import Examples, one_hot
 from pipeline_steps.models.engine import describe
 from pipeline_steps.models.features import Extractor, Use, Views, features_of_splits
+from pipeline_steps.models.logits import write_logits
 from pipeline_steps.models.loop import Row, Trained, train
 from pipeline_steps.models.weights import save_weights, variables_by_name
 from pipeline_steps.params import Params, Phase
 
 Array = npt.NDArray[Any]
+_LOGITS_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,11 @@ def run_phase(
     return trained
 
 
+def _validation_logits(trained: keras.Model, val: Examples) -> tuple[list[str], Array]:
+    batches = [trained.predict_on_batch(x) for x, _ in val.plain(_LOGITS_BATCH)]
+    return [val.views.sha256[row] for row in val.views.first], np.concatenate(batches)
+
+
 def _write_artifact(
     run: PhaseRun, splits: tuple[Examples, Examples], trained: Trained, paths: Paths
 ) -> None:
@@ -225,8 +232,10 @@ def _write_artifact(
         "last_epoch": int(trained.history[-1]["epoch"]),
         "best_epoch": trained.best_epoch,
         "rows": rows,
+        "epoch_images": splits[0].epoch_size,
         "metrics": trained.metrics,
     }
     with atomic_dir(target) as folder:
         save_weights(run.network, folder / "weights.safetensors")
+        write_logits(folder, *_validation_logits(run.trained, splits[1]))
         write_json(folder / "facts.json", facts)

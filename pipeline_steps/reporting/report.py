@@ -75,7 +75,11 @@ def _start(start: Any) -> str | None:
     if not isinstance(start, Mapping):
         return None
     if champion := start.get("champion"):
-        return f"the champion {str(champion)[:12]}"
+        old = start.get("replay")
+        each = (
+            "all images" if old is None else f"{start['new_images']} new ones, {old:g} old for each"
+        )
+        return f"the champion {str(champion)[:12]}; images an epoch: {each}"
     return f"the pretrained weights ({start.get('reason')})"
 
 

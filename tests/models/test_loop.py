@@ -1,6 +1,7 @@
 """A killed training must go on to the same weights; the order of data must be drawn, not kept."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline_steps.models.batches import Examples, epoch_batches, one_hot
+from pipeline_steps.models.batches import Examples, Replay, epoch_batches, one_hot
 from pipeline_steps.models.features import Views
 from pipeline_steps.models.loop import Row, Trained, measure, train
 from pipeline_steps.params import Phase
@@ -151,6 +152,23 @@ def test_an_epoch_sees_each_image_once_and_draws_its_views() -> None:
         seen.append(rows)
     assert (np.sort(seen[0]) != np.sort(seen[1])).any()
     assert len(set(seen[0].astype(int) % 4)) == 4
+
+
+def test_every_epoch_of_a_warm_retrain_has_all_new_images_and_other_old_ones() -> None:
+    examples = _examples(0, 50, 3)
+    new = np.isin(np.arange(50), [4, 44])
+    by_row = replace(
+        examples, features=np.arange(200, dtype="float32")[:, None], replay=Replay(new, 4.0)
+    )
+    olds = []
+    for epoch in range(3):
+        batches = epoch_batches(by_row, batch_size=4, mixup_alpha=0, seed=0, epoch=epoch)
+        images = np.concatenate([x[:, 0] for x, _ in batches]).astype(int) // 4
+        assert len(images) == len(set(images)) == by_row.epoch_size == 10
+        assert {4, 44} <= set(images)
+        olds.append(frozenset(images))
+    assert len(set(olds)) == 3
+    assert replace(by_row, replay=Replay(~new, 4.0)).epoch_size == 50
 
 
 def test_figures_of_an_epoch_are_over_all_batches(tmp_path: Path) -> None:
