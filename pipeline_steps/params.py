@@ -235,6 +235,8 @@ class Promote(Section):
 
     model_name: Annotated[str, Field(min_length=1)]
     base_path: Annotated[str, Field(min_length=1)] | None
+    reload: bool
+    poll_s: Annotated[float, Field(ge=0.0, le=3600.0)]
     deadline_s: Annotated[float, Field(gt=0.0, le=86400.0)]
     call_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)]
     probes: Annotated[int, Field(ge=1, le=1000)]

@@ -18,6 +18,7 @@ AVAILABLE: Final = "AVAILABLE"
 _LOOPBACK: Final = ("localhost:", "127.0.0.1:", "[::1]:", "unix:")
 _NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)
 _PAUSE_S: Final = 0.1
+_PATIENCE_S: Final = 5.0  # A server that was told to reload has begun to load by then.
 _LEAST_S: Final = 0.001  # gRPC takes no timeout of zero.
 
 
@@ -52,6 +53,7 @@ class Replica:
         self._reload = rpc.method(channel, MODEL_SERVICE, "HandleReloadConfigRequest")
         self._status = rpc.method(channel, MODEL_SERVICE, "GetModelStatus")
         self._predict = rpc.method(channel, PREDICTION_SERVICE, "Predict")
+        self._metadata = rpc.method(channel, PREDICTION_SERVICE, "GetModelMetadata")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -93,6 +95,24 @@ class Replica:
             for each in found
         }
 
+    def labelled(self, model: str, label: str, deadline: float) -> int | None:
+        """The version that answers for a label; None when none does.
+
+        Raises:
+            ServingError: it cannot be asked.
+        """
+        request = message("tensorflow.serving.GetModelMetadataRequest")()
+        request.model_spec.name, request.model_spec.version_label = model, label
+        request.metadata_field.append("signature_def")
+        try:
+            with self._explained():
+                answer = self._metadata(request, timeout=left(deadline))
+        except ServingError as error:
+            if error.code in ("NOT_FOUND", "INVALID_ARGUMENT"):
+                return None
+            raise
+        return int(answer.model_spec.version.value)
+
     def predict(self, request: Any, timeout_s: float) -> Any:
         """A PredictResponse.
 
@@ -109,7 +129,7 @@ def available(states: Mapping[int, State]) -> frozenset[int]:
 
 
 def converge(replica: Replica, config: Any, base_path: str, model: str, deadline: float) -> None:
-    """Make a replica serve what a config says of a model, labels included.
+    """Have a replica reload until it serves what a config says of a model, labels included.
 
     Labels go to loaded versions only: one whose version is not there yet waits for it.
 
@@ -120,18 +140,24 @@ def converge(replica: Replica, config: Any, base_path: str, model: str, deadline
     if served is None:
         replica.reload(config, deadline)
         return
-    there = available(replica.states(model, deadline))
+    states = replica.states(model, deadline)
+    there = available(states)
     if missing := set(served.labels.values()) - there:
         kept = {label: at for label, at in served.labels.items() if at in there}
         first = type(served)(served.versions, kept)
         replica.reload(with_served(config, model, base_path, first), deadline)
         for version in missing:
-            wait_available(replica, model, version, deadline)
+            wait_available(replica, model, version, deadline, states.get(version))
     replica.reload(config, deadline)
 
 
 def wait_available(
-    replica: Replica, model: str, version: int, deadline: float, before: State | None = None
+    replica: Replica,
+    model: str,
+    version: int,
+    deadline: float,
+    before: State | None = None,
+    patience_s: float = _PATIENCE_S,
 ) -> None:
     """Wait until a replica serves a version.
 
@@ -141,11 +167,13 @@ def wait_available(
         version: which.
         deadline: of `time.monotonic`.
         before: its state before it was asked for: an old failure is no answer.
+        patience_s: after which that failure is believed all the same: it is the new one, too.
 
     Raises:
         ServingError: it cannot load it, or does not in time.
     """
     state: State | None = None
+    believed = time.monotonic() + patience_s
     while True:
         try:
             state = replica.states(model, deadline).get(version)
@@ -155,7 +183,8 @@ def wait_available(
             state = State(error.code, "the server does not answer")
         if state and state.name == AVAILABLE:
             return
-        if state and state.name == "END" and state.error and state != before:
+        is_new = state != before or time.monotonic() >= believed
+        if state and state.name == "END" and state.error and is_new:
             raise ServingError(
                 "FAILED_PRECONDITION",
                 replica.target,

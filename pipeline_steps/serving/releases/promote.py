@@ -19,6 +19,7 @@ from pipeline_steps.serving.releases.golden import read_golden
 from pipeline_steps.serving.releases.history import Move, append, read_history, stables
 from pipeline_steps.serving.releases.lineage import utc
 from pipeline_steps.serving.releases.model_config import CANARY, STABLE
+from pipeline_steps.serving.releases.polling import write_in_turn
 from pipeline_steps.serving.releases.records import Record, read_record
 from pipeline_steps.serving.releases.rollout import Fleet, Rollout, all_or_nothing, begin
 from pipeline_steps.serving.releases.soak import Soak
@@ -86,10 +87,11 @@ def _verified(store: Store, record: Record, fleet: Fleet) -> list[Any]:
 
 def _load(rollout: Rollout, version: int, golden: Sequence[Any]) -> None:
     fleet, deadline = rollout.fleet, rollout.fleet.deadline()
+    before = fleet.check()
     rollout.apply(rollout.before.with_loaded(version), deadline)
     # Who prunes looks at the file after it has marked the record: one of both sees the other.
     require_published(rollout.store, version)
-    fleet.wait(version, deadline)
+    fleet.wait(version, deadline, before)
     fleet.probe(golden, version)
     fleet.say(f"version {version} answers {len(golden)} golden requests")
 
@@ -166,21 +168,12 @@ def _run(
 
 
 def _write_alone(rollout: Rollout, request: Request) -> None:
-    """Without replicas to ask: the file alone, for servers that poll it.
-
-    The version before stays loaded: labels go to loaded versions, so a server moves them at its
-    next look, when it has loaded the new one.
-    """
-    version, before = request.version, rollout.before
+    """Without replicas to ask: the file alone, for servers that poll it."""
     _record_move(rollout, request)
-    earlier = [] if before.stable is None else [before.stable]
-    labelled = before.with_loaded(version).with_labels(**{CANARY: version, STABLE: version})
-    rollout.apply(labelled.with_only(*earlier), rollout.fleet.deadline())
-    rollout.fleet.say(
-        f"{rollout.store.address}/models.config names version {version} as stable. Servers that"
-        " poll it will follow (--model_config_file_poll_wait_seconds); none was asked, as there are"
-        " no --endpoints."
-    )
+    before, settings = rollout.before.stable, rollout.fleet.settings
+    # A newer one does not stay: who asks without a label gets the newest.
+    stays = before is not None and before < request.version and settings.keep_loaded
+    write_in_turn(rollout, request.version, (before,) if before and stays else ())
 
 
 STEPS = ("load", "canary", "soak", "stable")
@@ -210,6 +203,7 @@ def promote(store: Store, fleet: Fleet, request: Request, step: Step = lambda _:
         else:
             step("write")
             _write_alone(rollout, request)
+            require_published(store, request.version)
     if fleet.replicas:
         step("unload")
         unload(rollout, request.version)

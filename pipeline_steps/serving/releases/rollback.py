@@ -11,8 +11,9 @@ from pipeline_steps.serving.releases.golden import read_golden
 from pipeline_steps.serving.releases.history import Move, append, read_history, stables
 from pipeline_steps.serving.releases.lineage import utc
 from pipeline_steps.serving.releases.model_config import CANARY, STABLE
+from pipeline_steps.serving.releases.polling import write_in_turn
 from pipeline_steps.serving.releases.promote import require_published, unload
-from pipeline_steps.serving.releases.rollout import Fleet, Rollout, all_or_nothing, begin
+from pipeline_steps.serving.releases.rollout import Fleet, Rollout, States, all_or_nothing, begin
 from pipeline_steps.serving.releases.store import Store
 
 
@@ -44,12 +45,12 @@ def _golden(rollout: Rollout, version: int) -> list[Any]:
     return read_golden(found.data if found else None, fleet.model, fleet.settings.probes)
 
 
-def _move(rollout: Rollout, version: int, golden: Sequence[Any]) -> None:
+def _move(rollout: Rollout, version: int, golden: Sequence[Any], seen: States) -> None:
     fleet, deadline = rollout.fleet, rollout.fleet.deadline()
     if version not in rollout.now.versions:
         rollout.apply(rollout.now.with_loaded(version), deadline)
         require_published(rollout.store, version)
-    fleet.wait(version, deadline)
+    fleet.wait(version, deadline, seen)
     fleet.probe(golden, version)
     rollout.apply(rollout.now.with_labels(**{CANARY: version, STABLE: version}), deadline)
     fleet.probe(golden, version, STABLE)
@@ -66,17 +67,17 @@ def rollback(
         RefusedError: no version was stable before, or it does not answer as it must.
         ServingError, ReleaseError, BusyError: see `promote`.
     """
-    fleet.check()
+    seen = fleet.check()
     rollout = begin(store, fleet, base_path)
     version = version_before(store, rollout.before.stable)
     golden = _golden(rollout, version)
     with all_or_nothing(rollout):
         if fleet.replicas:
-            _move(rollout, version, golden)
+            _move(rollout, version, golden, seen)
         else:
-            labels = {CANARY: version, STABLE: version}
-            wanted = rollout.now.with_loaded(version).with_labels(**labels)
-            rollout.apply(wanted, fleet.deadline())
+            # What it was must not stay loaded: who asks without a label gets the newest.
+            write_in_turn(rollout, version, ())
+            require_published(store, version)
     left = rollout.before.stable or 0
     try:
         append(store, Move(kind="rollback", before=left, after=version, at=utc(now), by=by))

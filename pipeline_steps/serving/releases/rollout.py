@@ -5,7 +5,7 @@ replica that starts anew, whenever, comes up with what the file says.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from pipeline_steps.errors import BusyError, RefusedError, ReleaseError, Serving
 from pipeline_steps.params import Promote
 from pipeline_steps.serving.releases.endpoints import (
     Replica,
+    State,
     available,
     converge,
     wait_available,
@@ -28,9 +29,12 @@ from pipeline_steps.serving.releases.model_config import (
     to_text,
     with_served,
 )
+from pipeline_steps.serving.releases.polling import follow
 from pipeline_steps.serving.releases.store import CONFIG, Small, Store
 
 Say = Callable[[str], None]
+States = Mapping[str, Mapping[int, State]]
+"""Of versions, by their number, by replica."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,16 @@ class Fleet:
         found = [available(each.states(self.model, deadline)) for each in self.replicas]
         return frozenset().union(*found)
 
-    def check(self) -> None:
-        """Look whether all are there, before anything changes.
+    def check(self) -> States:
+        """Look whether all are there, before anything changes; what they serve.
 
         Raises:
             ServingError: one is not.
         """
+        found = {}
         for replica in self.replicas:
             try:
-                replica.states(self.model, self.call_deadline())
+                found[replica.target] = replica.states(self.model, self.call_deadline())
             except ServingError as error:
                 raise ServingError(
                     error.code,
@@ -86,15 +91,28 @@ class Fleet:
                     f"{error} Nothing has changed. Without it in --endpoints the others go on; it"
                     " then has to read the config file when it comes back.",
                 ) from error
+        return found
 
-    def wait(self, version: int, deadline: float) -> None:
-        """Wait until all serve a version.
+    def bring(self, replica: Replica, config: Any, base_path: str, deadline: float) -> None:
+        """Bring a replica to what a config says: by a reload, or by waiting for its next look.
+
+        Raises:
+            ServingError: it does not come to that in time.
+        """
+        if self.settings.reload:
+            converge(replica, config, base_path, self.model, deadline)
+        else:
+            follow(replica, config, self.model, deadline, self.settings.poll_s)
+
+    def wait(self, version: int, deadline: float, before: States) -> None:
+        """Wait until all serve a version; `before`: what they said before they were asked to.
 
         Raises:
             ServingError: one cannot, or not in time.
         """
         for count, replica in enumerate(self.replicas, 1):
-            wait_available(replica, self.model, version, deadline)
+            earlier = before.get(replica.target, {}).get(version)
+            wait_available(replica, self.model, version, deadline, earlier)
             self.say(f"version {version} is available: {count} of {len(self.replicas)} replicas")
 
     def probe(self, golden: Sequence[Any], version: int, label: str | None = None) -> None:
@@ -136,7 +154,7 @@ class Rollout:
             self._last = Small(text, tag)
         self._config, self.now = config, served
         for replica in self.fleet.replicas:
-            converge(replica, config, self.base_path, self.fleet.model, deadline)
+            self.fleet.bring(replica, config, self.base_path, deadline)
 
     def put_back(self) -> list[str]:
         """Undo all steps as far as that is possible; what is not as it was, in words."""
@@ -149,7 +167,7 @@ class Rollout:
         for replica in self.fleet.replicas:
             try:
                 deadline = self.fleet.deadline()
-                converge(replica, config, self.base_path, self.fleet.model, deadline)
+                self.fleet.bring(replica, config, self.base_path, deadline)
             except ServingError as error:
                 faults.append(f"a replica is not as it was, until it starts anew: {error}")
         return faults

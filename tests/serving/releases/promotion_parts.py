@@ -28,7 +28,13 @@ from pipeline_steps.serving.releases.rollout import Fleet
 from pipeline_steps.serving.releases.store import CONFIG, Store, open_store
 
 MODEL = "sortline"
-QUICK: dict[str, Any] = {"deadline_s": 60.0, "call_timeout_s": 30.0, "soak_s": 0.0, "probes": 2}
+QUICK: dict[str, Any] = {
+    "deadline_s": 60.0,
+    "call_timeout_s": 30.0,
+    "soak_s": 0.0,
+    "probes": 2,
+    "poll_s": 0.0,
+}
 SOAK: dict[str, Any] = {"soak_s": 0.2, "soak_probes_per_s": 20.0, "max_latency_ratio": 1000.0}
 
 
@@ -116,9 +122,9 @@ class Releases:
         with self.fleet(targets, **changes) as fleet:
             promote(self.store, fleet, request, step)
 
-    def rollback(self, targets: Sequence[str] | None = None) -> tuple[int, int]:
+    def rollback(self, targets: Sequence[str] | None = None, **changes: object) -> tuple[int, int]:
         """See `rollback.rollback`."""
-        with self.fleet(targets) as fleet:
+        with self.fleet(targets, **changes) as fleet:
             return rollback(self.store, fleet, None, self.candidates.now, "Grace")
 
     def served(self) -> Served:

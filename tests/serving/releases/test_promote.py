@@ -183,7 +183,8 @@ def test_without_endpoints_the_file_is_written_for_servers_that_poll(releases: R
     assert releases.served() == Served(frozenset({1, 2}), {"canary": 2, "stable": 2})
     assert any("poll" in line for line in releases.said)
     assert releases.rollback(targets=()) == (2, 1)
-    assert releases.served().stable == 1
+    # A client that names no label gets the newest that is loaded.
+    assert releases.served() == Served(frozenset({1}), {"canary": 1, "stable": 1})
 
 
 # What is refused before anything moves.
@@ -393,6 +394,27 @@ def test_a_replica_that_never_loads_ends_at_the_deadline(
     with pytest.raises(ServingError, match=f"{meddler.target} does not serve version 2.*in time"):
         serving.promote(2, step=begin, deadline_s=2.0)
     check_as_before(serving, before)
+
+
+def test_a_failure_of_an_earlier_attempt_is_no_answer_to_this_one(
+    serving: Releases, meddler: Meddler
+) -> None:
+    told: list[str] = []
+
+    def remember(method: str, _: Any) -> Any:
+        told.append(method)
+        # As the real server: the reload answers before the version is looked at again.
+        if method != "GetModelStatus" or told[-3:-1] == ["GetModelStatus"] * 2:
+            return None
+        status = {"error_code": 5, "error_message": "yesterday's"}
+        versions = [{"version": 1, "state": 30}, {"version": 2, "state": 50, "status": status}]
+        return message("tensorflow.serving.GetModelStatusResponse")(model_version_status=versions)
+
+    def begin(name: str) -> None:
+        meddler.meddle = remember if name == "load" else lambda *_: None
+
+    serving.promote(2, step=begin)
+    assert serving.answers("stable") == [2, 2]
 
 
 def test_replicas_that_answer_differently_are_not_promoted(
