@@ -2,9 +2,10 @@
 
 A publisher that dies leaves its record, and perhaps files that no server can load. The next one
 tells such a record by the lock that its publisher held (on the same machine), or by its age, and
-takes the number over.
+takes the number over; where it may not remove what was left, that number is given up for good.
 """
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,12 @@ from pathlib import Path
 from pipeline_steps.artifacts import exclusive
 from pipeline_steps.errors import BusyError, ReleaseError
 from pipeline_steps.serving.releases.lineage import utc
-from pipeline_steps.serving.releases.records import Record, read_record, read_records
+from pipeline_steps.serving.releases.records import (
+    Record,
+    change_state,
+    read_record,
+    read_records,
+)
 from pipeline_steps.serving.releases.store import Listing, Store, record_name
 
 
@@ -28,12 +34,14 @@ class Publisher:
         locks: a folder of this machine, the same from run to run.
         before: claims of other machines that are older than this (a time as `utc` writes it)
             belong to runs that were given up.
+        until: when others may take this run for one of those, of `time.time`.
         owes: whether there may be a claim of this run that became neither a version nor nothing.
     """
 
     token: str
     locks: Path
     before: str
+    until: float
     owes: bool = False
 
     def is_gone(self, record: Record) -> bool:
@@ -55,7 +63,7 @@ def publishing(locks: Path, now: datetime, claim_s: float) -> Iterator[Publisher
     lock = locks / f"{token}.lock"
     before = utc(datetime.fromtimestamp(now.timestamp() - claim_s, now.tzinfo))
     with exclusive(lock, "Publishing"):
-        publisher = Publisher(token, locks, before)
+        publisher = Publisher(token, locks, before, time.time() + claim_s)
         try:
             yield publisher
         finally:
@@ -105,11 +113,9 @@ def claim(store: Store, listed: Listing, wanted: Record, publisher: Publisher) -
             continue
         record = wanted.model_copy(update={"version": number})
         with suppress(BusyError):  # Somebody was faster: the next number, then.
-            tag = _write(store, record, found[1] if found else None, publisher)
-            if found:
-                store.discard(number)
-                _forget(publisher, found[0])
-            return Claim(record, tag)
+            own = Claim(record, _write(store, record, found[1] if found else None, publisher))
+            if found is None or _takes_over(store, own, found[0], publisher):
+                return own
 
 
 def _write(store: Store, record: Record, tag: str | None, publisher: Publisher) -> str:
@@ -126,8 +132,16 @@ def _write(store: Store, record: Record, tag: str | None, publisher: Publisher) 
         raise
 
 
-def _forget(publisher: Publisher, gone: Record) -> None:
+def _takes_over(store: Store, own: Claim, gone: Record, publisher: Publisher) -> bool:
+    """Remove what a dead publisher left; False when that is not allowed: nobody uses it then."""
     (publisher.locks / f"{gone.token}.lock").unlink(missing_ok=True)
+    try:
+        store.discard(gone.version)
+    except ReleaseError:
+        change_state(store, own.record, own.tag, "abandoned")
+        publisher.owes = False
+        return False
+    return True
 
 
 def require_own(store: Store, own: Claim) -> None:
@@ -151,8 +165,12 @@ def give_back(store: Store, own: Claim, publisher: Publisher) -> None:
         ReleaseError: the store fails; what is left is removed by the next publisher.
     """
     found = None
-    with suppress(ReleaseError):  # A store that fails now may yet do what it is told.
+    try:
         found = read_record(store, own.record.version)
+    except ReleaseError:
+        # A store that fails now may yet do what it is told; but the number may be another's by now.
+        if time.time() >= publisher.until:
+            raise
     if found is None or found[0].token == own.record.token:
         store.discard(own.record.version)
         store.remove(record_name(own.record.version), own.tag)

@@ -34,6 +34,14 @@ def _named(address: str) -> Iterator[None]:
         ) from error
 
 
+def _below(folder: "os.DirEntry[str]") -> list[str]:
+    """Names of a folder and of what is in it; none when somebody has just moved it away."""
+    try:
+        return [f"{folder.name}/", *(f"{folder.name}/{e.name}" for e in Path(folder).iterdir())]
+    except FileNotFoundError:
+        return []
+
+
 class FolderStore(Store):
     """Versions in a folder, of this machine or shared."""
 
@@ -52,10 +60,8 @@ class FolderStore(Store):
             raise ReleaseError(
                 f"There is no store in {self.address}. `sortline publish {self.address}` makes one."
             )
-        with _named(self.address):
-            names = [f"{folder.name}/" for folder in self._root.iterdir() if folder.is_dir()]
-            names += [f"{path.parent.name}/{path.name}" for path in self._root.glob("*/*")]
-        return listing(names)
+        with _named(self.address), os.scandir(self._root) as entries:
+            return listing([name for entry in entries if entry.is_dir() for name in _below(entry)])
 
     def read(self, name: str) -> Small | None:
         """A small file; its tag is its SHA-256."""

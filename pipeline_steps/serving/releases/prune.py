@@ -58,10 +58,10 @@ def prune(store: Store, fleet: Fleet, keep: int) -> list[int]:
     removed = []
     for version, (record, tag) in sorted(records.items()):
         kept = version in newest or version in used
-        if record.state == "pruned":
+        if record.state in ("pruned", "abandoned"):
             if version in listed.occupied and version not in used:
-                store.discard(version)  # Somebody was killed while doing it.
-        elif not kept and version in listed.published and record.state != "abandoned":
+                store.discard(version)  # Somebody was killed, or not allowed to.
+        elif not kept and version in listed.published:
             marked = change_state(store, record, tag, "pruned")
             # Who promotes looks at the record after it has written the file: one sees the other.
             if version in in_use(store, fleet):

@@ -130,7 +130,7 @@ def _bring_or_withdraw(
         except (ReleaseError, BusyError) as second:
             raise ReleaseError(
                 f"{error} Nor could what was written of version {own.record.version} be removed:"
-                f" {second} The next publish removes it."
+                f" {second} The next publish removes it, or passes that number over."
             ) from error
         raise
 

@@ -13,7 +13,8 @@ from pipeline_steps.errors import ReleaseError
 from pipeline_steps.serving.releases.lineage import Lineage
 from pipeline_steps.serving.releases.store import Listing, Store, record_name
 
-# claimed: being published, or that was given up. The others say what became of it.
+# claimed: being published, or that was given up. The others say what became of it; abandoned: its
+# publisher died, and who came next was not allowed to remove what was left.
 State = Literal["claimed", "published", "abandoned", "pruned"]
 
 

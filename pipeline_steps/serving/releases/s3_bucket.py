@@ -76,7 +76,7 @@ class Bucket:
 
         try:
             yield
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: of an address.
             raise ReleaseError(
                 f"{self.address}: {what} failed: {str(error).rstrip('.')}. Check the address, the"
                 " credentials and, unless it is AWS's own S3, AWS_ENDPOINT_URL; then run the same"

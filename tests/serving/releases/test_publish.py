@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipeline_steps.artifacts import digest_tree, sha256_file, write_json
 from pipeline_steps.errors import ArtifactError, ParamsError, RefusedError, ReleaseError
 from pipeline_steps.serving.champion_use import fetch
 from pipeline_steps.serving.releases.checking import version_digest
+from pipeline_steps.serving.releases.folder_store import FolderStore
 from pipeline_steps.serving.releases.lineage import LINEAGE, Lineage, publisher, read_made
 from pipeline_steps.serving.releases.publish import _same
 from pipeline_steps.serving.releases.records import read_record
@@ -336,3 +338,22 @@ def test_a_folder_that_cannot_be_written_is_named(read_only: Path, candidates: C
         pytest.raises(ReleaseError, match="releases failed"),
     ):
         candidates.publish(store)
+
+
+def test_a_store_can_be_listed_while_somebody_else_publishes(tmp_path: Path) -> None:
+    store, hidden, done = FolderStore(tmp_path), tmp_path / ".7.partial", threading.Event()
+    hidden.mkdir()
+
+    def publish_and_take_back() -> None:
+        while not done.is_set():
+            hidden.rename(tmp_path / "7")
+            (tmp_path / "7").rename(hidden)
+
+    other = threading.Thread(target=publish_and_take_back)
+    other.start()
+    try:
+        for _ in range(2000):
+            store.list()
+    finally:
+        done.set()
+        other.join()

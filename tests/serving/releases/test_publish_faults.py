@@ -229,6 +229,35 @@ def test_a_wrong_secret_is_refused_and_said(
     assert keys("signed/") == set()
 
 
+@pytest.mark.usefixtures("signed")
+def test_a_dead_publication_of_who_may_not_delete_costs_a_number_and_no_more(
+    candidates: Candidates, moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demand_signatures(moto, b"inf")
+    forbid("publisher", "s3:DeleteObject")
+    demand_signatures(moto, b"0")
+    candidates.make()
+    with open_store("s3://models/careful", ONCE) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "commit", _unplugged)
+            with pytest.raises(ReleaseError, match=r"cable.*Nor could.*AccessDenied"):
+                candidates.publish(store)
+        assert candidates.publish(store).version == 2
+        check_whole(store, 2, candidates)
+        candidates.make("next")
+        assert candidates.publish(store).version == 3
+        assert store.list().published == {2, 3}
+    assert list(candidates.locks.iterdir()) == []
+
+
+def forbid(user: str, action: str) -> None:
+    client = boto3.client("iam")
+    statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    client.put_user_policy(UserName=user, PolicyName="no", PolicyDocument=policy)
+    client.close()
+
+
 @pytest.mark.usefixtures("clean_aws")
 def test_no_credentials_are_said(
     candidates: Candidates, monkeypatch: pytest.MonkeyPatch, moto: str
@@ -239,6 +268,19 @@ def test_no_credentials_are_said(
     with (
         open_store("s3://models/none", ONCE) as store,
         pytest.raises(ReleaseError, match="credentials"),
+    ):
+        candidates.publish(store)
+
+
+@pytest.mark.usefixtures("clean_aws")
+def test_an_address_that_is_none_is_said(
+    candidates: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates.make()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    with (
+        open_store("s3://models/none", ONCE) as store,
+        pytest.raises(ReleaseError, match="Invalid endpoint: localhost:9000"),
     ):
         candidates.publish(store)
 
@@ -345,6 +387,27 @@ def test_a_publisher_whose_number_was_taken_over_does_not_finish(
     found = read_record(store, 1)
     assert found is not None
     assert found[0].token == "somebody else", "what is theirs was removed"
+
+
+def test_who_cannot_tell_whose_a_number_is_removes_nothing_once_it_may_be_anothers(
+    folder_store: Store, candidates: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, commit = folder_store, folder_store.commit
+
+    def sleep_while_somebody_takes_over_and_publishes(version: int, sha256: str) -> None:
+        found = read_record(store, version)
+        assert found is not None
+        theirs = found[0].model_copy(update={"token": "somebody else"})
+        store.write(record_name(version), theirs.to_bytes(), found[1])
+        commit(version, sha256)
+        monkeypatch.setattr(store, "read", _unplugged)
+        _unplugged()
+
+    candidates.make()
+    monkeypatch.setattr(store, "commit", sleep_while_somebody_takes_over_and_publishes)
+    with pytest.raises(ReleaseError, match="cable"):
+        candidates.publish(store, claim_s=0.001)
+    assert store.list().published == {1}, "what somebody else published is gone"
 
 
 def test_a_publisher_at_work_is_not_taken_for_dead(candidates: Candidates, tmp_path: Path) -> None:
