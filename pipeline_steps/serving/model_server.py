@@ -35,8 +35,6 @@ async def _serve(flags: Flags) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    for flag in flags.ignored():
-        say(f"{flag} is accepted, and changes nothing in this stand-in")
     server = Server(flags)
     try:
         at = await server.start()

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from pipeline_steps.errors import ParamsError
 
-_NOT_HONOURED = "Accepted and not honoured by this stand-in: "
 PROGRAM = "python -m pipeline_steps.serving.model_server"
 
 
@@ -35,14 +34,6 @@ class Flags:
     batching_parameters_file: Path | None
     channel_arguments: tuple[tuple[str, int | str], ...]
     allow_version_labels_for_unavailable_models: bool
-
-    def ignored(self) -> list[str]:
-        """The flags that were given and change nothing."""
-        given = {
-            "--enable_batching": self.enable_batching,
-            "--batching_parameters_file": self.batching_parameters_file,
-        }
-        return [name for name, value in given.items() if value]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--monitoring_config_file", type=Path, help="Text of a MonitoringConfig.")
     flag: dict[str, Any] = {"type": _boolean, "nargs": "?", "const": True, "default": False}
-    add("--enable_batching", help=f"{_NOT_HONOURED}each request is computed by itself.", **flag)
-    add("--batching_parameters_file", type=Path, help=f"{_NOT_HONOURED}see --enable_batching.")
+    add("--enable_batching", help="Compute the requests of several callers as one.", **flag)
+    add("--batching_parameters_file", type=Path, help="Text of a BatchingParameters.")
     add("--grpc_channel_arguments", type=_arguments, default=(), help="NAME=VALUE,NAME=VALUE")
     add(
         "--allow_version_labels_for_unavailable_models",

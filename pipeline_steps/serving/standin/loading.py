@@ -19,6 +19,7 @@ from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 from pipeline_steps.errors import ArtifactError
 from pipeline_steps.serving.contract import CONTRACT, verify
+from pipeline_steps.serving.standin.batching import Batcher
 from pipeline_steps.serving.standin.status import StatusError
 
 Array = npt.NDArray[Any]
@@ -58,11 +59,13 @@ class Servable:
         version: number.
         signatures: `tensorflow.SignatureDef` by name.
         is_ours: whether it brought a contract, which says what its outputs mean.
+        batcher: puts requests together; None: each is computed by itself.
     """
 
     def __init__(self, name: str, version: int, folder: Path) -> None:
         self.name, self.version = name, version
         self.is_ours = (folder / CONTRACT).exists()
+        self.batcher: Batcher | None = None
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph)
         self._callables: dict[tuple[str, tuple[str, ...]], Any] = {}
@@ -87,10 +90,17 @@ class Servable:
 
         Raises:
             tf.errors.OpError: the graph refuses the values.
+            StatusError: they cannot be put into a batch.
         """
         call = self._callable(signature, tuple(outputs))
         order = sorted(self.signatures[signature].inputs)
-        return [np.asarray(value) for value in call(*(feeds[name] for name in order))]
+
+        def compute(given: Mapping[str, Array]) -> list[Array]:
+            return [np.asarray(value) for value in call(*(given[name] for name in order))]
+
+        if self.batcher is None:
+            return compute(feeds)
+        return self.batcher.run((signature, *outputs), feeds, compute)
 
     def _callable(self, signature: str, outputs: tuple[str, ...]) -> Any:
         key = (signature, outputs)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import grpc.aio
 from aiohttp import web
 
 from pipeline_steps.errors import ServingError, SortlineError
+from pipeline_steps.serving.standin.batching import Batcher
+from pipeline_steps.serving.standin.batching_parameters import read_batching
 from pipeline_steps.serving.standin.compute import ComputePool
 from pipeline_steps.serving.standin.flags import Flags
 from pipeline_steps.serving.standin.grpc_service import handlers
@@ -79,7 +82,9 @@ class Server:
         self._first = _wanted(flags)
         self._monitoring = Monitoring()
         self._metrics_path = metrics_path(flags.monitoring_config_file)
-        self._pool = ComputePool(workers, queue)
+        self._batching = read_batching(flags.enable_batching, flags.batching_parameters_file)
+        # Who waits for a batch does it in a thread.
+        self._pool = ComputePool(*((workers + queue, 0) if self._batching else (workers, queue)))
         self.registry = Registry(
             self._load,
             allow_unavailable_labels=flags.allow_version_labels_for_unavailable_models,
@@ -95,6 +100,8 @@ class Server:
         try:
             servable = load(name, version, folder)
             warm_up(servable, folder, say)
+            if self._batching:
+                servable.batcher = Batcher(self._batching)
         except BaseException:
             self._monitoring.loaded(folder, well=False)
             if servable is not None:
@@ -104,11 +111,13 @@ class Server:
         return servable
 
     async def start(self) -> Addresses:
-        """Open the ports; nothing is loaded yet.
+        """Say what is not honoured and open the ports; nothing is loaded yet.
 
         Raises:
             ServingError: a port is taken.
         """
+        for name in self._batching.ignored if self._batching else ():
+            say(f"{name} of --batching_parameters_file changes nothing in this stand-in")
         port = await self._open_grpc()
         if self._flags.rest_api_port is None:
             return Addresses(f"{HOST}:{port}", None)
@@ -202,3 +211,5 @@ async def _repeat(seconds: int, work: Callable[[], Awaitable[None]]) -> None:
             if str(error) != said:  # Once is enough, however often it is looked at again.
                 said = str(error)
                 say(said)
+        except Exception:  # A defect must not end the looking, which nobody would notice.
+            traceback.print_exc()

@@ -34,7 +34,7 @@ def test_both_spellings_and_every_flag() -> None:
     assert flags.channel_arguments == (("grpc.max_receive_message_length", 9), ("grpc.x", "y"))
     assert flags.file_system_poll_wait_seconds == -1
     assert flags.allow_version_labels_for_unavailable_models
-    assert flags.ignored() == ["--enable_batching", "--batching_parameters_file"]
+    assert (flags.enable_batching, flags.batching_parameters_file) == (True, Path("/b"))
 
 
 def test_the_defaults_are_the_real_servers() -> None:
