@@ -1,9 +1,10 @@
-"""Start a model server here, wait until it serves, and always stop it.
+"""Start a model server here, wait until it serves, and always stop it, also when we are killed.
 
 with running_server(Models("sortline", base_path), timeout_s=60.0) as server:
     server.grpc, server.rest, server.program.kind, server.program.version
 """
 
+import shutil
 import socket
 import subprocess
 import time
@@ -21,6 +22,7 @@ from pipeline_steps.serving.interrupts import Interrupts
 from pipeline_steps.serving.messages import MODEL_SERVICE, message, name_of
 from pipeline_steps.serving.server_choice import Models, Program, choose_program
 from pipeline_steps.serving.server_log import ServerLog
+from pipeline_steps.serving.tether import tethered
 
 HOST: Final = "127.0.0.1"
 # A proxy of the environment has no business between two processes of one machine.
@@ -134,20 +136,19 @@ def _process(
     echo: Callable[[str], None] | None,
     interrupts: Interrupts,
 ) -> Iterator[tuple["subprocess.Popen[str]", ServerLog]]:
-    try:
-        # A session of its own: Ctrl-C is for us, who stop it in order.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        text = f"{command[0]} cannot be started: {error.strerror}."
-        raise ServingError("UNAVAILABLE", HOST, text) from error
+    if shutil.which(command[0]) is None:
+        text = f"{command[0]} cannot be started: no such program is on the PATH."
+        raise ServingError("UNAVAILABLE", HOST, text)
+    # A session of its own: Ctrl-C is for us, who stop it in order.
+    process = subprocess.Popen(
+        tethered(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     if process.stderr is None:
         raise ServingError("INTERNAL", HOST, f"{command[0]} has no stderr to read.")
     log = ServerLog(process.stderr, echo)

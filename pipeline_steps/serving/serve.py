@@ -14,6 +14,11 @@ from pipeline_steps.serving.server_choice import Models
 
 _SAVED_MODEL: Final = Path("artifacts/saved_model")
 _TIMEOUT_S: Final = 600.0
+# The file of a store is followed, and may have labels when the server starts.
+_FOLLOWING: Final = (
+    "--model_config_file_poll_wait_seconds=5",
+    "--allow_version_labels_for_unavailable_models",
+)
 
 
 def _check(saved_model: Path) -> None:
@@ -26,14 +31,20 @@ def _check(saved_model: Path) -> None:
 
 
 @contextmanager
-def _models(
+def sources(
     name: str, base_path: Path | None, saved_model: Path | None, config_file: Path | None
 ) -> Iterator[Models]:
+    """What is to be served, for the length of the block: a folder, a copy of a model, or a file.
+
+    Raises:
+        ParamsError: more than one is named.
+        ArtifactError: there is no model.
+    """
     given = [path for path in (base_path, saved_model, config_file) if path is not None]
     if len(given) > 1:
         raise ParamsError("Give one of --base-path, --saved-model and --model-config-file.")
     if config_file is not None:
-        yield Models(config_file=config_file, flags=("--model_config_file_poll_wait_seconds=5",))
+        yield Models(config_file=config_file, flags=_FOLLOWING)
     elif base_path is not None:
         if not base_path.is_dir():
             raise ArtifactError(f"{base_path} is no folder of versions: <base path>/<number>/.")
@@ -46,13 +57,14 @@ def _models(
             yield Models(name, Path(private), flags=("--file_system_poll_wait_seconds=0",))
 
 
-def _announcement(server: RunningServer, models: Models) -> str:
+def announcement(server: RunningServer, models: Models) -> str:
+    """What a person is told who starts a server."""
     judge = f"{server.program.kind} ({server.program.version})"
-    name = models.names()[0]
+    names = models.names()  # A config file may name none yet.
     lines = [
-        f"Serving {', '.join(models.names())} with {judge}.",
+        f"Serving {', '.join(names) or 'nothing yet'} with {judge}.",
         f"  gRPC  {server.grpc}",
-        f"  REST  http://{server.rest}/v1/models/{name}",
+        f"  REST  http://{server.rest}/v1/models/{names[0] if names else 'NAME'}",
         "In another terminal:",
         f"  sortline predict photo.jpg --target {server.grpc}",
         "Ctrl-C stops it.",
@@ -70,7 +82,7 @@ def _echo(line: str) -> None:
 
 def command(
     name: str,
-    sources: tuple[Path | None, Path | None, Path | None],
+    named: tuple[Path | None, Path | None, Path | None],
     ports: tuple[int, int],
     *,
     verbose: bool,
@@ -79,7 +91,7 @@ def command(
 
     Args:
         name: of the model; not used with a config file.
-        sources: base path, SavedModel, model config file; at most one of them.
+        named: base path, SavedModel, model config file; at most one of them.
         ports: of gRPC and REST; 0: any.
         verbose: print the server's log, too.
 
@@ -90,12 +102,12 @@ def command(
     echo = _echo if verbose else None
     try:
         with (
-            _models(name, *sources) as models,
+            sources(name, *named) as models,
             running_server(
                 models, timeout_s=_TIMEOUT_S, port=ports[0], rest_port=ports[1], echo=echo
             ) as server,
         ):
-            print(_announcement(server, models), flush=True)
+            print(announcement(server, models), flush=True)
             code = server.process.wait()
             said = server.log.tail()
             raise ServingError(

@@ -71,9 +71,10 @@ class Models:
         return [f"--model_name={self.name}", f"--model_base_path={base_path}", *self.flags]
 
     def shown(self) -> list[Path]:
-        """Files and folders that the server reads."""
-        own = [self.config_file] if self.config_file else []
-        return [path.resolve() for path in (*own, *self._listed().values())]
+        """Folders that the server reads; of the config file, which others replace, its folder."""
+        own = [self.config_file.resolve().parent] if self.config_file else []
+        paths = (*own, *(path.resolve() for path in self._listed().values()))
+        return list(dict.fromkeys(paths))
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class Program:
         entry = f"--entrypoint={REAL}"
         own = [f"--port={_CONTAINER_GRPC}", f"--rest_api_port={_CONTAINER_REST}"]
         name = f"--name={self.container}"
-        return ["docker", "run", "--rm", name, *ports, *mounts, entry, self.image, *own]
+        # An init: the first process of a container has no SIGTERM otherwise.
+        return ["docker", "run", "--rm", "--init", name, *ports, *mounts, entry, self.image, *own]
 
     def end(self) -> None:
         """End what outlives the process that was started: the container."""

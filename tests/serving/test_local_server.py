@@ -1,14 +1,17 @@
 """A server is started, waited for and stopped, whichever it is and however the work on it ends."""
 
+import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from served_models import Client, half_plus, standin, versions
+from served_models import Client, client_of, half_plus, standin, versions
 
 from pipeline_steps.errors import ParamsError, ServingError
 from pipeline_steps.serving import server_choice
@@ -21,6 +24,7 @@ from pipeline_steps.serving.local_server import (
     running_server,
 )
 from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.serve import announcement, sources
 from pipeline_steps.serving.server_choice import Models, Program, choose_program
 
 STAND_IN = Program("stand-in", "test")
@@ -112,13 +116,14 @@ def test_a_container_sees_every_base_path_and_the_config_file_where_they_are(
     config = tmp_path / "models.config"
     config.write_text(
         'model_config_list { config { name: "a" base_path: "/models/a" }'
-        ' config { name: "b" base_path: "/models/b" } }'
+        f' config {{ name: "b" base_path: "{tmp_path}" }} }}'
     )
     program = Program("docker", "2.21.0", "tensorflow/serving:2.21.0", "c1")
     models = Models(config_file=config)
     command = program.command(models, 9000, 9001)
+    # A file that is mounted alone stays what it was when another takes its place.
     assert [part for part in command if part.startswith("--volume")] == [
-        f"--volume={folder}:{folder}:ro" for folder in (config.resolve(), "/models/a", "/models/b")
+        f"--volume={folder}:{folder}:ro" for folder in (tmp_path.resolve(), "/models/a")
     ]
     assert [part for part in command if part.startswith("--publish")] == [
         "--publish=127.0.0.1:9000:8500",
@@ -216,6 +221,65 @@ def test_nothing_to_serve_and_a_program_that_is_not_there_are_said(models: Model
         pass
     with pytest.raises(ParamsError, match="/no/such"):
         Models(config_file=Path("/no/such")).names()
+
+
+def test_serve_starts_from_the_config_file_of_a_store_with_labels(
+    tmp_path: Path, model: Path
+) -> None:
+    base_path, file = versions(tmp_path / "base", model, 1), tmp_path / "models.config"
+    file.write_text(
+        f'model_config_list {{ config {{ name: "m" base_path: "{base_path}"'
+        ' version_labels { key: "stable" value: 1 } } }'
+    )
+    with (
+        sources("unused", None, None, file) as models,
+        standin(*models.arguments()) as running,
+        client_of(running) as client,
+    ):
+        assert client.half_plus(2.0, name="m", version_label="stable") == 3.0
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"), [("", "nothing yet"), ('config { name: "m" base_path: "/m" }', "m")]
+)
+def test_serve_says_what_it_serves_also_when_that_is_nothing_yet(
+    tmp_path: Path, listed: str, said: str
+) -> None:
+    file = tmp_path / "models.config"
+    file.write_text(f"model_config_list {{ {listed} }}")
+    log: Any = None
+    server = RunningServer("h:1", "h:2", STAND_IN, log, log)
+    assert f"Serving {said} with stand-in" in announcement(server, Models(config_file=file))
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from pipeline_steps.serving.local_server import running_server
+from pipeline_steps.serving.server_choice import Models, Program
+
+program = Program("tensorflow_model_server", "test")
+with running_server(Models("m", Path(sys.argv[1])), timeout_s=60, program=program) as server:
+    print(server.process.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no signal of a parent's death")
+def test_a_server_does_not_outlive_who_started_it_and_was_killed(tmp_path: Path) -> None:
+    put(tmp_path, "tensorflow_model_server", REAL)
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    command = [sys.executable, "-c", _KILLED, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        server = os.pidfd_open(int(process.stdout.readline()))
+        try:
+            process.kill()
+            assert select.select([server], [], [], 60)[0], "the server goes on without anybody"
+        finally:
+            os.close(server)
 
 
 @pytest.mark.parametrize(
