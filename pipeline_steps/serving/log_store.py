@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LABELS: Final = "labels/"
 _TIME: Final = "%Y%m%dT%H%M%S.%f"
-_NAME: Final = re.compile(r"(?:labels/)?(\d{8}T\d{6}\.\d{6})-[0-9a-f]{12}-\d{6}\.parquet")
+_NAME: Final = re.compile(r"(?:labels/)?(\d{8}T\d{6}\.\d{6})-[0-9a-f]{12}-\d{6,}\.parquet")
 _TIMEOUT_S: Final = 10.0  # Of S3, for a connection and for each part of an answer.
 _ATTEMPTS: Final = 3
 _CLOCK_SHIFT: Final = timedelta(hours=1)  # A clock may be put back between a call and its file.

@@ -175,7 +175,11 @@ class PredictionLog:
 
     def _work(self) -> None:
         while rows := self._buffer.take():
-            self._write(rows)
+            try:
+                self._write(rows)
+            except Exception as error:  # The thread goes on: nobody would notice that it ended.
+                self._count(lost=len(rows))
+                self._say("lost", f"{len(rows)} rows cannot be written, and are lost: {error!r}")
 
     def _write(self, rows: Sequence[Sent]) -> None:
         now, wait_s = datetime.now(UTC), _FIRST_WAIT_S

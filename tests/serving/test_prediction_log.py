@@ -250,6 +250,18 @@ def test_a_bucket_is_written_to_and_read(bucket: str) -> None:
     store.close()
 
 
+def test_rows_that_cannot_be_written_are_lost_alone(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path, max_rows=1) as log:
+        log(sent(1, model="no text: \udcff"))
+        log(sent(2))
+    assert log.counts == Counts(written=1, lost=1)
+    assert [row["sha256"] for row in rows_of(tmp_path)] == [sha_of(2)]
+
+
+def test_the_millionth_file_of_a_writer_is_read_as_well() -> None:
+    assert written_at(f"20240503T120000.000000-{'a' * 12}-1000000.parquet") == NOON
+
+
 def test_a_program_that_ends_without_closing_loses_nothing(tmp_path: Path) -> None:
     code = f"""
 import sys
