@@ -76,8 +76,9 @@ else
 	python bench/time_to_accuracy.py
 endif
 
-bench-serving: .venv/.installed ## the stand-in server under load, for a quarter of an hour; needs `make demo`
-	python bench/serving.py
+bench-serving: .venv/.installed | data/. ## files for devices, and the stand-in under load: 20 minutes; `make demo` first
+	@[ -f runs/demo/artifacts/saved_model/saved_model.pb ] || $(MAKE) demo
+	@missed=0; python bench/litert.py || missed=1; python bench/serving.py || missed=1; exit $$missed
 
 clean: ## remove what `make` and the graph wrote; data, the DVC cache and features stay
 	rm -rf artifacts reports runs

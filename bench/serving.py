@@ -4,8 +4,9 @@
 
 Serves the exported model below the root (`make demo` leaves one in runs/demo) and sends test images
 to it: as fast as 16 clients can, in turns with the model called in this process; at 70 % of that
-rate for ten minutes; at three times that rate. Then versions are swapped under load. Prints what
-was promised and what was measured, and writes it as JSON; 1 when a promise is missed.
+rate for ten minutes; at three times that rate. Then versions are swapped under load. Each part
+prints what was promised and what was measured as soon as it is over; all of it is written as JSON
+when the whole was asked for. 1 when a promise is missed. It takes the minutes and three more.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from swaps import swap_under_load
 from pipeline_steps.artifacts import write_json
 from pipeline_steps.quiet import quiet_libraries
 from pipeline_steps.serving.model_server import LISTENING
+from pipeline_steps.serving.tether import tethered
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench/results/serving.json"
@@ -58,7 +60,7 @@ class Server:
 def serving(*flags: str) -> Iterator[Server]:
     """The stand-in with these flags, until the block ends."""
     command = [sys.executable, "-m", "pipeline_steps.serving.model_server", "--port=0", *flags]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(tethered(command), stderr=subprocess.PIPE, text=True)
     try:
         if process.stderr is None:
             raise SystemExit("The server has no stderr.")
@@ -79,7 +81,12 @@ def test_images(root: Path, count: int) -> list[bytes]:
 
     listed = pd.read_parquet(root / "reports/evaluation/predictions.parquet")["path"]
     chosen = listed.sample(min(count, len(listed)), random_state=0)
-    return [(ROOT / path).read_bytes() for path in chosen]
+    try:
+        return [(ROOT / path).read_bytes() for path in chosen]
+    except FileNotFoundError as error:
+        raise SystemExit(
+            f"{error.filename} is missing: `make demo` brings the data back."
+        ) from error
 
 
 def in_process_rate(folder: Path, images: list[bytes], seconds: float) -> float:
@@ -172,66 +179,88 @@ def _throughput(folder: Path, root: Path, server: Server, images: list[bytes]) -
     return {"in_process": statistics.median(own), "server": statistics.median(served)}
 
 
-def measure(root: Path, minutes: float, swaps: int) -> tuple[dict[str, Any], list[str]]:
-    """Everything; figures and verdicts."""
-    images, folder = test_images(root, 64), root / "artifacts/saved_model"
+@dataclass(frozen=True)
+class Report:
+    """Figures and verdicts so far; whatever comes after them, they were printed."""
+
+    figures: dict[str, Any]
+    verdicts: list[str]
+
+    def add(self, name: str, figures: dict[str, Any], said: str) -> None:
+        """One part is over."""
+        self.figures[name] = figures
+        self.verdicts.append(said)
+        print(json.dumps({name: figures}), said, sep="\n", flush=True)
+
+
+def _on_rates(rates: dict[str, float]) -> str:
+    share = rates["server"] / rates["in_process"]
+    return _verdict(
+        share >= 0.9,
+        f"{CLIENTS} clients get {rates['server']:.1f} images/s, {share:.2f} of the"
+        f" {rates['in_process']:.1f} of the model called in process; at least 0.9",
+    )
+
+
+def _on_steady(steady: dict[str, Any]) -> str:
+    tail, growth = steady["p99_ms"] / steady["p50_ms"], steady["memory_growth"]
+    errors = sum(count for code, count in steady["codes"].items() if code != "OK")
+    return _verdict(
+        tail <= 3 and errors == 0 and growth < 0.02,
+        f"{steady['minutes']:g} minutes at 70 % of it: p99 {steady['p99_ms']:.0f} ms is {tail:.1f}"
+        f" times p50 {steady['p50_ms']:.0f} ms, at most 3; {errors} errors, none; memory"
+        f" {growth:+.1%}, under 2 %",
+    )
+
+
+def _on_overload(flood: dict[str, Any]) -> str:
+    return _verdict(
+        set(flood["codes"]) <= REFUSALS and flood["recovery_s"] <= RECOVERY_S,
+        f"at three times the peak {flood['codes']}, recovered after"
+        f" {flood['recovery_s']:.1f} s; at most {RECOVERY_S:g}",
+    )
+
+
+def _on_swaps(swaps: dict[str, Any]) -> str:
+    return _verdict(
+        not swaps["failed"] and not swaps["wrong"],
+        f"{swaps['swaps']} swaps under load: {swaps['answers']:,} answers,"
+        f" {swaps['failed']} failed, {swaps['wrong']} of another version than the one pinned",
+    )
+
+
+def _steady(server: Server, images: list[bytes], rate: float, minutes: float) -> dict[str, Any]:
+    seen, growth = asyncio.run(steadily(server, images, 0.7 * rate, 60 * minutes))
+    return {
+        "minutes": minutes,
+        "codes": dict(seen.codes),
+        "p50_ms": 1000 * seen.quantile_s(0.5),
+        "p99_ms": 1000 * seen.quantile_s(0.99),
+        "memory_growth": growth,
+    }
+
+
+def _overload(server: Server, images: list[bytes], rate: float) -> dict[str, Any]:
+    seen, recovery_s = asyncio.run(overloaded(server, images, rate))
+    return {"codes": dict(seen.codes), "recovery_s": recovery_s}
+
+
+def measure(root: Path, minutes: float, swaps: int) -> Report:
+    """Everything, part by part."""
+    images, folder, report = test_images(root, 64), root / "artifacts/saved_model", Report({}, [])
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
         (base / "1").symlink_to(folder.resolve())
         with serving(f"--model_base_path={base}", f"--model_name={MODEL}") as server:
             rates = _throughput(folder, root, server, images)
-            rate = rates["server"]
-            seen, growth = asyncio.run(steadily(server, images, 0.7 * rate, 60 * minutes))
-            flood, recovery_s = asyncio.run(overloaded(server, images, rate))
+            report.add("images_per_s", rates, _on_rates(rates))
+            steady = _steady(server, images, rates["server"], minutes)
+            report.add("steady", steady, _on_steady(steady))
+            flood = _overload(server, images, rates["server"])
+            report.add("overload", flood, _on_overload(flood))
     swapped = swap_under_load(serving, swaps)
-    figures = {
-        "images_per_s": rates,
-        "steady": {
-            "minutes": minutes,
-            "codes": dict(seen.codes),
-            "p50_ms": 1000 * seen.quantile_s(0.5),
-            "p99_ms": 1000 * seen.quantile_s(0.99),
-            "memory_growth": growth,
-        },
-        "overload": {"codes": dict(flood.codes), "recovery_s": recovery_s},
-        "swaps": swapped,
-    }
-    return figures, _verdicts(figures)
-
-
-def _verdicts(figures: dict[str, Any]) -> list[str]:
-    rates, steady, flood = figures["images_per_s"], figures["steady"], figures["overload"]
-    swaps = figures["swaps"]
-    share, tail = rates["server"] / rates["in_process"], steady["p99_ms"] / steady["p50_ms"]
-    errors = sum(count for code, count in steady["codes"].items() if code != "OK")
-    growth = steady["memory_growth"]
-    return [
-        _verdict(
-            share >= 0.9,
-            f"{CLIENTS} clients get {rates['server']:.1f} images/s, {share:.2f} of the"
-            f" {rates['in_process']:.1f} of the model called in process; at least 0.9",
-        ),
-        _verdict(
-            tail <= 3,
-            f"at 70 % of it, p99 {steady['p99_ms']:.0f} ms is {tail:.1f} times p50"
-            f" {steady['p50_ms']:.0f} ms; at most 3",
-        ),
-        _verdict(
-            errors == 0 and growth < 0.02,
-            f"{steady['minutes']:g} minutes of that: {errors} errors, memory {growth:+.1%};"
-            " none, under 2 %",
-        ),
-        _verdict(
-            set(flood["codes"]) <= REFUSALS and flood["recovery_s"] <= RECOVERY_S,
-            f"at three times the peak {flood['codes']}, recovered after"
-            f" {flood['recovery_s']:.1f} s; at most {RECOVERY_S:g}",
-        ),
-        _verdict(
-            not swaps["failed"] and not swaps["wrong"],
-            f"{swaps['swaps']} swaps under load: {swaps['answers']:,} answers,"
-            f" {swaps['failed']} failed, {swaps['wrong']} of another version than the one pinned",
-        ),
-    ]
+    report.add("swaps", swapped, _on_swaps(swapped))
+    return report
 
 
 def main() -> int:
@@ -248,11 +277,10 @@ def main() -> int:
     if asked.in_process:
         print(in_process_rate(asked.in_process, test_images(asked.root, 64), ROUND_S / 4))
         return 0
-    figures, said = measure(asked.root, asked.minutes, asked.swaps)
-    print(json.dumps(figures, indent=2), *said, sep="\n")
+    report = measure(asked.root, asked.minutes, asked.swaps)
     if asked.minutes >= 10 and asked.swaps >= 100:
-        write_json(RESULT, {**figures, "verdicts": said})
-    return int(any(line.startswith("MISSED") for line in said))
+        write_json(RESULT, {**report.figures, "verdicts": report.verdicts})
+    return int(any(line.startswith("MISSED") for line in report.verdicts))
 
 
 if __name__ == "__main__":
