@@ -79,7 +79,7 @@ class Seen:
         since, until: what was asked for, ISO 8601.
         first, last: times of its rows; None when there is none.
         answers: rows.
-        images: different ones.
+        images: different ones of each version.
         versions: rows by model and version, as in "sortline 3".
     """
 

@@ -19,11 +19,22 @@ _COLUMNS: Final = ("time", "model", "version", "sha256", "label", "probabilities
 
 @dataclass(frozen=True)
 class Window:
-    """Which rows of a log are looked at: `since` <= time < `until`, in UTC; None: no limit."""
+    """Which rows of a log are looked at: `since` <= time < `until`, in UTC; None: no limit.
+
+    Raises:
+        ParamsError: no time is between them.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
     version: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ParamsError(
+                f"No time is from {self.since.isoformat()} on and before {self.until.isoformat()}:"
+                " --since has to be the earlier one."
+            )
 
 
 def parse_time(text: str | None) -> datetime | None:

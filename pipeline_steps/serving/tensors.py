@@ -37,7 +37,7 @@ _KINDS: Final = {
 # 111 pictures of 224 x 224 x 3. A message of twenty bytes may claim any shape, and one value fills
 # all of it: 128 MiB is what a liar can make us set aside.
 MAX_ELEMENTS: Final = 1 << 24
-_MAX_RANK: Final = 64  # NumPy's; TensorFlow allows 254.
+MAX_RANK: Final = 64  # NumPy's; TensorFlow allows 254.
 
 
 class TensorError(DataError):
@@ -112,8 +112,8 @@ def _shape(proto: Any, max_elements: int) -> tuple[int, ...]:
     if proto.tensor_shape.unknown_rank:
         raise TensorError("A tensor of unknown rank holds no values.")
     # Before anything is multiplied: a message has room for a million dimensions.
-    if len(proto.tensor_shape.dim) > _MAX_RANK:
-        raise TensorError(f"{len(proto.tensor_shape.dim)} dimensions; at most {_MAX_RANK}.")
+    if len(proto.tensor_shape.dim) > MAX_RANK:
+        raise TensorError(f"{len(proto.tensor_shape.dim)} dimensions; at most {MAX_RANK}.")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if any(size < 0 for size in shape):
         raise TensorError(f"A dimension is negative: {list(shape)}.")

@@ -17,7 +17,7 @@ from workspaces import ROOT
 from pipeline_steps.artifacts import write_json
 from pipeline_steps.cli import app
 from pipeline_steps.errors import ArtifactError, DataError, ParamsError
-from pipeline_steps.serving.drift_sources import parse_time, read_reference
+from pipeline_steps.serving.drift_sources import Window, parse_time, read_reference
 from pipeline_steps.serving.learnable import Evidence, decide, learned_from
 from pipeline_steps.serving.sent import Sent
 
@@ -303,3 +303,8 @@ def test_times_are_utc_unless_they_say_otherwise() -> None:
     assert parse_time(None) is None
     with pytest.raises(ParamsError, match="'yesterday' is no time"):
         parse_time("yesterday")
+
+
+def test_a_window_without_a_moment_is_refused() -> None:
+    with pytest.raises(ParamsError, match="--since has to be the earlier one"):
+        Window(NOON, NOON)

@@ -13,6 +13,7 @@ from rich.console import Console
 from pipeline_steps.artifacts import Paths
 from pipeline_steps.errors import ParamsError
 from pipeline_steps.params import Params, load_params
+from pipeline_steps.serving.interrupts import Interrupts
 from pipeline_steps.serving.releases import promote, rollback
 from pipeline_steps.serving.releases.endpoints import open_replicas
 from pipeline_steps.serving.releases.lineage import publisher
@@ -66,6 +67,14 @@ def _opened(address: str, servers: Servers, params: Params) -> Iterator[tuple[St
         yield store, Fleet(replicas, params.promote, _say)
 
 
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A SIGTERM is cleaned up after as Ctrl-C is, and a second signal does not disturb that."""
+    with Interrupts() as interrupts:
+        interrupts.let_through()
+        yield
+
+
 def publish_command(address: str, root: Path, *, override: bool, reason: str | None) -> None:
     """`sortline publish`.
 
@@ -77,7 +86,8 @@ def publish_command(address: str, root: Path, *, override: bool, reason: str | N
     if reason and not override:
         raise ParamsError("--reason would be ignored without --override.")
     settings = _params().publish
-    done = publish_to(address, Paths(root), settings, datetime.now(UTC), reason)
+    with _ended_in_order():
+        done = publish_to(address, Paths(root), settings, datetime.now(UTC), reason)
     for warning in done.lineage.warnings:
         _say(f"warning: {warning}")
     where = address.rstrip("/")
@@ -95,7 +105,7 @@ def promote_command(version: str, address: str, servers: Servers, pages: Sequenc
         now=datetime.now(UTC),
         by=publisher(Path.cwd()),
     )
-    with _opened(address, servers, params) as (store, fleet):
+    with _opened(address, servers, params) as (store, fleet), _ended_in_order():
         if pages and not fleet.replicas:
             raise ParamsError("--metrics would be ignored without --endpoints.")
         promote.promote(store, fleet, request)
@@ -106,7 +116,7 @@ def rollback_command(address: str, servers: Servers) -> None:
     """`sortline rollback`."""
     params = _params()
     base_path = servers.base_path or params.promote.base_path
-    with _opened(address, servers, params) as (store, fleet):
+    with _opened(address, servers, params) as (store, fleet), _ended_in_order():
         before, after = rollback.rollback(
             store, fleet, base_path, datetime.now(UTC), publisher(Path.cwd())
         )

@@ -66,7 +66,7 @@ def write_in_turn(rollout: "Rollout", version: int, keep: Collection[int]) -> No
         BusyError, ReleaseError: the file cannot be written.
     """
     fleet, before = rollout.fleet, rollout.before
-    if version not in before.versions and before.labels:
+    if version not in before.versions and before.versions:
         rollout.apply(before.with_loaded(version), fleet.deadline())
         poll_s = fleet.settings.poll_s
         fleet.say(

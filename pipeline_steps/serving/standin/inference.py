@@ -1,5 +1,6 @@
 """One request against one loaded version: checked as the real server checks it, then computed."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -11,7 +12,13 @@ from pipeline_steps.serving.contract import SERVING_DEFAULT
 from pipeline_steps.serving.messages import message
 from pipeline_steps.serving.standin.loading import Servable
 from pipeline_steps.serving.standin.status import StatusError, invalid
-from pipeline_steps.serving.tensors import TensorError, from_proto, to_proto, type_name
+from pipeline_steps.serving.tensors import (
+    MAX_RANK,
+    TensorError,
+    from_proto,
+    to_proto,
+    type_name,
+)
 
 Array = npt.NDArray[Any]
 _DT_STRING: Final = 7
@@ -80,20 +87,20 @@ def _fed(name: str, dtype: int, proto: Any) -> Array:
             f"Expected input {name} to be {type_name(dtype)} but {type_name(proto.dtype)} is"
             " provided."
         )
-    if dtype == _DT_STRING and len(proto.string_val) == 1:
-        _check_single(name, proto)
+    if dtype == _DT_STRING:
+        _check_all_given(name, proto)
     try:
         return from_proto(proto)
     except (TensorError, ValueError, OverflowError) as error:
         raise invalid(f"tensor parsing error: {name}: {error}") from error
 
 
-def _check_single(name: str, proto: Any) -> None:
-    # One value fills a whole shape. With numbers that is a saving; with images it is one picture
-    # decoded a million times, at the word of a message of a hundred bytes.
-    if any(dim.size > 1 for dim in proto.tensor_shape.dim):
-        sizes = [dim.size for dim in proto.tensor_shape.dim]
-        raise invalid(f"tensor parsing error: {name}: shape {sizes} does not fit 1 value.")
+def _check_all_given(name: str, proto: Any) -> None:
+    # The last value fills the rest of a shape. With numbers that is a saving; with images it is one
+    # picture decoded a million times, at the word of a message of a hundred bytes.
+    sizes, given = [dim.size for dim in proto.tensor_shape.dim], len(proto.string_val)
+    if given and len(sizes) <= MAX_RANK and math.prod(sizes) > given:
+        raise invalid(f"tensor parsing error: {name}: shape {sizes} does not fit {given} value(s).")
 
 
 def _filtered(signature: Any, wanted: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from promotion_parts import Releases, unload_all
+from release_parts import REPOSITORY
 from served_models import standin
 
 from pipeline_steps.serving.releases.promote import STEPS
@@ -50,6 +51,30 @@ with open_store(folder, LIMITS) as store, open_replicas(targets) as replicas:
     request = module.Request(2, None, (), datetime(2026, 5, 4, tzinfo=UTC), "Ada")
     step = lambda name: die() if (kind, moment) == ("step", name) else None
     module.promote(store, Fleet(replicas, values, print), request, step)
+"""
+# The command, which gets a SIGTERM when canary has moved, and another while that is put back.
+_TOLD_TO_END = """
+import os, signal, sys
+from pipeline_steps.entry import exit_code_of
+from pipeline_steps.serving.assembly import WARMUP
+from pipeline_steps.serving.releases import commands, promote
+from pipeline_steps.serving.releases.golden import read_golden
+from pipeline_steps.serving.releases.rollout import Rollout
+
+def verified(store, *_):
+    return read_golden(store.read(f"2/{WARMUP}").data, "sortline", 1)
+
+def and_then_a_signal(method):
+    def call(*arguments):
+        found = method(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return found
+    return call
+
+promote._verified, promote._label = verified, and_then_a_signal(promote._label)
+Rollout._put_file_back = and_then_a_signal(Rollout._put_file_back)
+servers = commands.Servers([sys.argv[2]])
+sys.exit(exit_code_of(lambda: commands.promote_command("2", sys.argv[1], servers, ())))
 """
 # The third time that the file is written moves `stable`.
 _FAST = [("step", "stable"), ("write", "3")]
@@ -108,6 +133,19 @@ def test_a_promotion_killed_at_every_moment(releases: Releases, kind: str, momen
     kill(releases, kind, moment)
     check_killed(releases, kind, moment)
     check_repeated(releases)
+
+
+def test_a_promotion_that_is_told_to_end_puts_everything_back_first(releases: Releases) -> None:
+    releases.promote(1)
+    before = releases.served()
+    arguments = [releases.store.address, ",".join(releases.targets)]
+    done = subprocess.run(
+        [sys.executable, "-c", _TOLD_TO_END, *arguments], cwd=REPOSITORY, check=False
+    )
+    assert done.returncode == 130
+    assert releases.served() == before
+    assert releases.answers("stable") == releases.answers("canary") == [1, 1]
+    assert all(states[2] != "AVAILABLE" for states in releases.states())
 
 
 def test_a_promotion_that_is_killed_and_forgotten_is_not_in_the_next_ones_way(

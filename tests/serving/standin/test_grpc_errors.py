@@ -248,13 +248,20 @@ def test_a_tensor_that_lies_about_itself_is_refused_and_nobody_else_notices(
     assert client.half_plus(2.0) == 3.0
 
 
-def test_one_image_cannot_claim_to_be_a_million(client: Client) -> None:
-    claim = {"dtype": 7, "tensor_shape": {"dim": [{"size": 1_000_000}]}, "string_val": [b"x"]}
+@pytest.mark.parametrize(
+    ("images", "sizes"),
+    [([b"x"], [1_000_000]), ([b"x", b"y"], [1_000_000]), ([b"x"] * 2, [2] * 20)],
+)
+def test_a_few_images_cannot_claim_to_be_a_million(
+    client: Client, images: list[bytes], sizes: list[int]
+) -> None:
+    shape = {"dim": [{"size": size} for size in sizes]}
+    claim = {"dtype": 7, "tensor_shape": shape, "string_val": images}
     with pytest.raises(grpc.RpcError) as error:
         client.ask(P, "Predict", model_spec=spec(signature_name="echo"), inputs={"key": claim})
     code, details = refusal(error.value)
     assert code == "INVALID_ARGUMENT"
-    assert "does not fit 1 value" in details
+    assert f"does not fit {len(images)} value" in details
 
 
 def test_a_long_name_comes_back_shortened_with_its_code(client: Client) -> None:
