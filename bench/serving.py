@@ -121,7 +121,7 @@ def _threads_rate(model: Any, images: list[bytes], threads: int, seconds: float)
 def _in_process_once(folder: Path, root: Path) -> float:
     """The same in a process of its own, which is gone when the server is asked."""
     command = [sys.executable, __file__, "--in-process", str(folder), "--root", str(root)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return float(said.splitlines()[-1])
 
 
