@@ -78,7 +78,7 @@ endif
 
 bench-serving: .venv/.installed | data/. ## files for devices, and the stand-in under load: 20 minutes; `make demo` first
 	@[ -f runs/demo/artifacts/saved_model/saved_model.pb ] || $(MAKE) demo
-	@missed=0; python bench/litert.py || missed=1; python bench/serving.py || missed=1; exit $$missed
+	@missed=0; python bench/edge.py || missed=1; python bench/serving.py || missed=1; exit $$missed
 
 clean: ## remove what `make` and the graph wrote; data, the DVC cache and features stay
 	rm -rf artifacts reports runs

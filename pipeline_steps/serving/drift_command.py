@@ -112,7 +112,8 @@ def _print(outcome: Outcome) -> None:
     if len(window.versions) > 1:
         mixed = ", ".join(f"{name} ({count:,})" for name, count in window.versions.items())
         print(f"Several versions answered: {mixed}. --version N asks of one.")
-    for title, index in (("class", found.by_class), ("confidence", found.by_confidence)):
+    indices = (("class", found.by_class), ("confidence", found.by_confidence))
+    for title, index in indices if window.images else ():  # Of nothing, an index means nothing.
         Console().print(_table(title, index))
     print(f"retrain: {'yes' if outcome.retrain else 'no'}: {outcome.retrain_reason}")
 

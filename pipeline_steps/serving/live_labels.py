@@ -140,8 +140,13 @@ def join(store: LogStore, path: Path) -> Joined:
 
 def table_of(joined: Joined) -> Table:
     """Live accuracy by version, for a terminal."""
-    drawn = Table(title="Live accuracy, by the labels known so far", box=SIMPLE_HEAD)
-    drawn.title_justify = "left"
+    drawn = Table(
+        title="Live accuracy, by the labels known so far",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in (
         "model",
         "version",

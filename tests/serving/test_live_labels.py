@@ -1,18 +1,20 @@
 """Live accuracy: of the images whose label is known, each once, and not a label lost or torn."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from logged import bucket_server, sent, sha_of, unreadable, write_log
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pipeline_steps.cli import app
 from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.models.bootstrap import wilson
 from pipeline_steps.serving.label_files import known_labels, read_csv
-from pipeline_steps.serving.live_labels import Joined, join
+from pipeline_steps.serving.live_labels import Joined, join, table_of
 from pipeline_steps.serving.log_store import open_log
 
 OTHER = "0" * 64
@@ -180,3 +182,11 @@ def test_without_a_labelled_image_there_is_no_accuracy(log: Path, tmp_path: Path
     labels = csv_of(tmp_path / "labels.csv", (OTHER, "can"))
     shown = CliRunner().invoke(app, ["labels", "join", str(log), str(labels)])
     assert "there is no live accuracy yet" in shown.stdout
+
+
+def test_a_terminal_of_80_columns_shows_the_whole_table(log: Path, tmp_path: Path) -> None:
+    found = joined(log, csv_of(tmp_path / "labels.csv", (sha_of(1), "can")))
+    drawn = io.StringIO()
+    Console(file=drawn, width=80).print(table_of(found))
+    assert "20.7% to 100.0%" in drawn.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in drawn.getvalue()

@@ -1,12 +1,13 @@
 """What the LiteRT files of an exported model gain in time, and what they lose in accuracy.
 
-    python bench/litert.py [ROOT] [--data data] [--calls 300] [--calibration N]
+    python bench/edge.py [ROOT] [--data data] [--calls 300] [--calibration N]
 
 ROOT is laid out like runs/NAME (the default is runs/demo): params.yaml, the exported model, the
 network it came from, and the predictions of its evaluation. Both files are made anew in a temporary
 folder, int8 calibrated on training images below --data, and scored on the very test images of the
 evaluation; calls of one decoded image are timed in turns with the SavedModel's, in one process.
-Prints a table and the verdicts; exits 1 when one is missed.
+Prints a table and the verdicts; exits 1 when one is missed. (No file in here may be called litert:
+TensorFlow imports a package of that name, and would find the file.)
 """
 
 import argparse
