@@ -99,12 +99,14 @@ PUBLISH = Command(
     ("retraining", "act", "publish", "--run-id", RUN_ID),
     "Copies the validated bytes into the store of releases. **Skipped** in a dry run, or without a"
     " store. *When it fails:* no version was made; repair the store, then clear this task.",
+    duty="publisher",
 )
 PROMOTE = Command(
     "promote",
     ("retraining", "act", "promote", "--run-id", RUN_ID),
     "Makes the servers load the version, probes it, and moves the labels. *When it fails:* `stable`"
     " is where it was; look after the replica that is named, then clear this task.",
+    duty="publisher",
 )
 RECORD = Command(
     "record",

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from pipeline_steps.orchestration import local_runner
 from pipeline_steps.orchestration.graph import Stage
+from pipeline_steps.orchestration.pod_spec import Duty
 from pipeline_steps.orchestration.settings import KUBERNETES, execution_mode
 
 DATASET = Asset(name="sortline_dataset", uri="x-sortline://dataset")
@@ -35,6 +36,7 @@ class Command:
         arguments: of `sortline`; templates are rendered.
         doc: Markdown: what it does, and what to do when it fails.
         resources: "cpu" or "gpu".
+        duty: whose rights its pod has: "publisher" for what writes releases.
         timeout_s: after which it is ended.
         trigger_rule: when it starts.
         outlets: assets that its success updates.
@@ -44,6 +46,7 @@ class Command:
     arguments: Sequence[str]
     doc: str
     resources: str = "cpu"
+    duty: Duty = "trainer"
     timeout_s: int = _FRAMING_TIMEOUT_S
     trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
     outlets: tuple[Asset, ...] = ()
@@ -83,7 +86,7 @@ def add(command: Command) -> Any:
     if execution_mode() == KUBERNETES:
         from pipeline_steps.orchestration.pods import PodOfCommand, pod_arguments
 
-        pod = pod_arguments(command.resources)
+        pod = pod_arguments(command.resources, command.duty)
         return PodOfCommand(arguments=list(command.arguments), **pod, **_common(command))
     return task(multiple_outputs=False, **_common(command))(run_here)(list(command.arguments))
 
@@ -94,7 +97,7 @@ def add_mapped(command: Command, arguments: Sequence[Sequence[str]]) -> Any:
     if execution_mode() == KUBERNETES:
         from pipeline_steps.orchestration.pods import PodOfCommand, pod_arguments
 
-        pod = pod_arguments(command.resources)
+        pod = pod_arguments(command.resources, command.duty)
         return PodOfCommand.partial(**pod, **_common(command)).expand(arguments=lists)
     return task(multiple_outputs=False, **_common(command))(run_here).expand(arguments=lists)
 

@@ -5,25 +5,24 @@ SORTLINE_STATE_CLAIM's volume; without one, in the pod's own scratch space, and 
 starts from its first epoch.
 """
 
-import json
-import os
-from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
 
-from pipeline_steps.errors import ParamsError
 from pipeline_steps.orchestration.local_runner import Failed, ending_of
-from pipeline_steps.orchestration.settings import FORWARDED, SKIPPED
+from pipeline_steps.orchestration.pod_spec import (
+    COMMAND,
+    SCRATCH,
+    STATE,
+    USER,
+    Duty,
+    PodSpec,
+    pod_spec,
+)
+from pipeline_steps.orchestration.settings import SKIPPED
 
-_SCRATCH, _STATE = "/scratch", "/state"
-_SIZES = {
-    "cpu": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "20Gi"},
-    "gpu": {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "40Gi"},
-}
-_USER = 10001
 _STARTUP_S = 1800
 
 
@@ -50,35 +49,8 @@ def exit_status(pod: Any, container: str) -> int | None:
     return None
 
 
-def _setting(name: str, default: str | None = None) -> str:
-    value = os.environ.get(name) or default
-    if value is None:
-        raise ParamsError(
-            f"SORTLINE_EXECUTION is kubernetes, and {name} is not set. Set it where the DAGs are"
-            " parsed."
-        )
-    return value
-
-
-def _node(resources: str) -> dict[str, Any]:
-    if resources != "gpu":
-        return {}
-    text = _setting("SORTLINE_GPU_NODES", '{"nvidia.com/gpu.present": "true"}')
-    selector: Mapping[str, str] = json.loads(text)
-    toleration = k8s.V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
-    return {"node_selector": dict(selector), "tolerations": [toleration]}
-
-
-def _resources(resources: str) -> k8s.V1ResourceRequirements:
-    size = _SIZES[resources]
-    gpu = {"nvidia.com/gpu": "1"} if resources == "gpu" else {}
-    # Processor time is not limited: a throttled training is slower and no safer.
-    limits = {name: value for name, value in size.items() if name != "cpu"}
-    return k8s.V1ResourceRequirements(requests={**size, **gpu}, limits={**limits, **gpu})
-
-
-def _volumes() -> list[k8s.V1Volume]:
-    claim = os.environ.get("SORTLINE_STATE_CLAIM")
+def _volumes(spec: PodSpec) -> list[k8s.V1Volume]:
+    claim = spec.state_claim
     source = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=claim) if claim else None
     scratch = k8s.V1EmptyDirVolumeSource()
     return [
@@ -89,23 +61,20 @@ def _volumes() -> list[k8s.V1Volume]:
     ]
 
 
-def _environment() -> dict[str, str]:
-    forwarded = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
-    own = {
-        "HOME": _SCRATCH,
-        "TMPDIR": _SCRATCH,
-        "SORTLINE_WORK_DIR": f"{_SCRATCH}/work",
-        "SORTLINE_STATE_DIR": _STATE,
-        "PYTHONUNBUFFERED": "1",
-    }
-    return {**forwarded, **own}
+def _node(spec: PodSpec) -> dict[str, Any]:
+    if not spec.tolerated:
+        return {}
+    tolerations = [
+        k8s.V1Toleration(key=key, operator="Exists", effect="NoSchedule") for key in spec.tolerated
+    ]
+    return {"node_selector": spec.nodes, "tolerations": tolerations}
 
 
 def _security() -> dict[str, Any]:
     pod = k8s.V1PodSecurityContext(
         run_as_non_root=True,
-        run_as_user=_USER,
-        fs_group=_USER,
+        run_as_user=USER,
+        fs_group=USER,
         seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
     )
     container = k8s.V1SecurityContext(
@@ -117,28 +86,28 @@ def _security() -> dict[str, Any]:
     return {"security_context": pod, "container_security_context": container}
 
 
-def pod_arguments(resources: str) -> dict[str, Any]:
-    """What the operator needs for a pod of "cpu" or "gpu".
-
-    Reads SORTLINE_IMAGE, SORTLINE_NAMESPACE, SORTLINE_SERVICE_ACCOUNT, SORTLINE_GPU_NODES (JSON:
-    labels of nodes), SORTLINE_STATE_CLAIM (a persistent volume claim for training state).
+def pod_arguments(resources: str, duty: Duty = "trainer") -> dict[str, Any]:
+    """What the operator needs for a pod of "cpu" or "gpu" with a duty; see `pod_spec`.
 
     Raises:
-        ParamsError: the image is not named.
+        ParamsError: the image is not named, or a setting is not what it should be.
     """
+    spec = pod_spec(resources, duty)
     return {
-        "image": _setting("SORTLINE_IMAGE"),
-        "namespace": _setting("SORTLINE_NAMESPACE", "sortline"),
-        "service_account_name": _setting("SORTLINE_SERVICE_ACCOUNT", "sortline-trainer"),
-        "cmds": ["sortline"],
-        "env_vars": _environment(),
-        "container_resources": _resources(resources),
-        "volumes": _volumes(),
+        "image": spec.image,
+        "namespace": spec.namespace,
+        "service_account_name": spec.account,
+        "cmds": [COMMAND],
+        "env_vars": spec.variables,
+        "container_resources": k8s.V1ResourceRequirements(
+            requests=spec.requests, limits=spec.limits
+        ),
+        "volumes": _volumes(spec),
         "volume_mounts": [
-            k8s.V1VolumeMount(name="scratch", mount_path=_SCRATCH),
-            k8s.V1VolumeMount(name="state", mount_path=_STATE),
+            k8s.V1VolumeMount(name="scratch", mount_path=SCRATCH),
+            k8s.V1VolumeMount(name="state", mount_path=STATE),
         ],
-        "labels": {"app.kubernetes.io/part-of": "sortline", "sortline/resources": resources},
+        "labels": spec.labels,
         "deferrable": True,
         "get_logs": True,
         "on_finish_action": "delete_pod",
@@ -146,5 +115,5 @@ def pod_arguments(resources: str) -> dict[str, Any]:
         "startup_timeout_seconds": _STARTUP_S,
         "automount_service_account_token": False,
         **_security(),
-        **_node(resources),
+        **_node(spec),
     }

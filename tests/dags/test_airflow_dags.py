@@ -179,6 +179,16 @@ def test_a_gpu_stage_gets_the_gpu_and_its_node_and_a_cpu_stage_does_not(
     assert not cpu.get("nodeSelector")
 
 
+def test_what_releases_runs_with_the_publishers_rights_and_nothing_else_does(
+    parsed_as_pods: Parsed,
+) -> None:
+    pods = {name: task["pod"] for name, task in _retraining(parsed_as_pods).items() if task["pod"]}
+    accounts = {name: pod["spec"]["serviceAccountName"] for name, pod in pods.items()}
+    publishing = {name for name, account in accounts.items() if account == "sortline-publisher"}
+    assert publishing == {"publish", "promote"}
+    assert set(accounts.values()) == {"sortline-publisher", "sortline-trainer"}
+
+
 def test_a_pod_runs_the_very_command_of_a_local_task(
     parsed: Parsed, parsed_as_pods: Parsed
 ) -> None:

@@ -54,7 +54,8 @@ def test_its_names_are_those_of_the_cluster(values: dict[str, Any]) -> None:
     namespaces = {each["metadata"]["name"] for each in objects if each["kind"] == "Namespace"}
     accounts = {each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"}
     assert environment["SORTLINE_NAMESPACE"] in namespaces
-    assert environment["SORTLINE_SERVICE_ACCOUNT"] in accounts
+    for name in ("SORTLINE_SERVICE_ACCOUNT", "SORTLINE_PUBLISHER_ACCOUNT"):
+        assert environment[name] in accounts
     assert values["config"]["kubernetes_executor"]["namespace"] in namespaces
 
 

@@ -23,7 +23,8 @@ def pods() -> dict[str, dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         for each in values["env"]:
             patch.setenv(each["name"], each["value"])
-        return {kind: pod_arguments(kind) for kind in kinds}
+        found = {kind: pod_arguments(kind) for kind in kinds}
+        return {**found, "publisher": pod_arguments("cpu", "publisher")}
 
 
 def test_stages_that_ask_for_a_gpu_run_where_one_is(pods: dict[str, dict[str, Any]]) -> None:
@@ -35,7 +36,7 @@ def test_stages_that_ask_for_a_gpu_run_where_one_is(pods: dict[str, dict[str, An
     assert "nvidia.com/gpu" not in cpu["container_resources"].limits
 
 
-@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "publisher"])
 def test_a_stages_pod_keeps_to_the_standard_of_its_namespace(
     pods: dict[str, dict[str, Any]], kind: str
 ) -> None:
@@ -50,13 +51,30 @@ def test_a_stages_pod_keeps_to_the_standard_of_its_namespace(
         assert {"memory", "ephemeral-storage"} <= part.keys()
 
 
-@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "publisher"])
 def test_a_stages_pod_may_reach_what_it_needs(pods: dict[str, dict[str, Any]], kind: str) -> None:
     objects, pod = render("gpu"), pods[kind]
     outwards = named(objects, "NetworkPolicy", "commands-outwards")
     assert outwards["metadata"]["namespace"] == pod["namespace"]
     assert outwards["spec"]["podSelector"]["matchLabels"].items() <= pod["labels"].items()
     assert pod["service_account_name"] in _accounts(objects, pod["namespace"])
+
+
+def test_what_releases_has_an_identity_of_its_own(pods: dict[str, dict[str, Any]]) -> None:
+    assert {pods[kind]["service_account_name"] for kind in ("cpu", "gpu")} == {"trainer"}
+    assert pods["publisher"]["service_account_name"] == "publisher"
+
+
+def test_model_servers_let_pods_that_release_in_and_no_others(
+    pods: dict[str, dict[str, Any]],
+) -> None:
+    objects = render("gpu")
+    outwards = named(objects, "NetworkPolicy", "publishers-to-servers")["spec"]["podSelector"]
+    (rule,) = named(objects, "NetworkPolicy", "clients-to-proxy")["spec"]["ingress"]
+    inwards = rule["from"][1]["podSelector"]
+    for selector in (outwards["matchLabels"], inwards["matchLabels"]):
+        chosen = {kind for kind, pod in pods.items() if selector.items() <= pod["labels"].items()}
+        assert chosen == {"publisher"}
 
 
 def _accounts(objects: list[Object], namespace: str) -> set[str]:
