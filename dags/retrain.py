@@ -39,6 +39,7 @@ from pipeline_steps.orchestration.airflow_tasks import (
 )
 from pipeline_steps.orchestration.graph import edges, read_graph
 from pipeline_steps.orchestration.settings import project_root
+from pipeline_steps.orchestration.task_commands import plan_arguments, record_arguments
 
 ROOT = project_root(__file__)
 PARTS = int(os.environ.get("SORTLINE_EXTRACTION_PARTS") or 0)
@@ -72,11 +73,14 @@ PARAMS = {
 
 RESOLVE = Command(
     "resolve_revision",
-    (
-        *("retraining", "plan", "--run-id", RUN_ID, "--trigger", TRIGGER),
-        *("--recipe", "{{ params.recipe }}", "--revision", "{{ params.git_revision }}"),
-        *("--data-revision", "{{ params.data_revision }}", "--champion", "{{ params.champion }}"),
-        *("--dry-run", "{{ params.dry_run }}"),
+    plan_arguments(
+        RUN_ID,
+        TRIGGER,
+        recipe="{{ params.recipe }}",
+        revision="{{ params.git_revision }}",
+        data_revision="{{ params.data_revision }}",
+        champion="{{ params.champion }}",
+        dry_run="{{ params.dry_run }}",
     ),
     "Decides what is trained: commit, data, settings, champion. **Skipped** when that was trained"
     " before. *When it fails:* a revision or a recipe that does not exist is named in the log, with"
@@ -110,7 +114,7 @@ PROMOTE = Command(
 )
 RECORD = Command(
     "record",
-    ("retraining", "record", "--run-id", RUN_ID),
+    record_arguments(RUN_ID),
     "Writes how the run ended, from what its tasks left; pushes the branch of the run. **Red when"
     " the run failed**. *When it fails:* its log says which task did not do its work, and why.",
     trigger_rule=TriggerRule.ALL_DONE,

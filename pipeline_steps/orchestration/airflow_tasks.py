@@ -17,6 +17,7 @@ from pipeline_steps.orchestration import local_runner
 from pipeline_steps.orchestration.graph import Stage
 from pipeline_steps.orchestration.pod_spec import Duty
 from pipeline_steps.orchestration.settings import KUBERNETES, execution_mode
+from pipeline_steps.orchestration.task_commands import stage_arguments
 
 DATASET = Asset(name="sortline_dataset", uri="x-sortline://dataset")
 DRIFT = Asset(name="sortline_drift", uri="x-sortline://drift")
@@ -106,7 +107,7 @@ def stage_command(stage: Stage, run_id: str = RUN_ID) -> Command:
     """The task of a stage of dvc.yaml; its name is the stage's."""
     return Command(
         task_id=stage.name,
-        arguments=("retraining", "stage", stage.name, "--run-id", run_id),
+        arguments=stage_arguments(stage.name, run_id),
         doc=_STAGE_DOC.format(stage=stage),
         resources=stage.resources,
         timeout_s=stage.timeout_s,

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pipeline_steps.errors import ParamsError, SortlineError
+from pipeline_steps.orchestration.kubeflow_cli import app as kubeflow_commands
 
 app = typer.Typer()
+app.add_typer(kubeflow_commands)
 retraining_app = typer.Typer(
     help="One task of a retraining run; what Airflow and pods call.", no_args_is_help=True
 )
@@ -63,8 +66,10 @@ def plan(  # noqa: PLR0913 (a command line's options)
     champion: Annotated[str, typer.Option(help="Address or none; empty: as it is.")] = "",
     dry_run: Annotated[str, typer.Option(help="true: publish nothing.")] = "false",
     trigger: Annotated[str, typer.Option(help="Why it runs.")] = "manual",
+    answer: Annotated[Path | None, typer.Option(help="A file for new or same; exit 0.")] = None,
 ) -> None:
     """Decide what a run trains; exit status 99 when that was trained already."""
+    from pipeline_steps.artifacts import write_text
     from pipeline_steps.orchestration.plan import Request, described, make_plan
 
     with _task(run_id, "resolve_revision") as settings:
@@ -80,7 +85,9 @@ def plan(  # noqa: PLR0913 (a command line's options)
         )
         made = make_plan(request, settings)
     typer.echo(described(made))
-    if made.same_as:
+    if answer:
+        write_text(answer, "same" if made.same_as else "new")
+    elif made.same_as:
         _skip(f"Nothing new: the run {made.same_as} had the same data, settings and code.")
 
 
@@ -194,7 +201,6 @@ def compare(run_id: RunId) -> None:
 @app.command("data-updated")
 def data_updated() -> None:
     """Push the dataset that data.dvc pins, and have it retrained on."""
-    from pathlib import Path
 
     from pipeline_steps.orchestration.announcing import publish_data, wake
     from pipeline_steps.orchestration.embedded_home import use_local_airflow
@@ -216,7 +222,6 @@ def airflow_up(
     recipe: Annotated[str, typer.Option(help="Of the first run.")] = "demo",
 ) -> None:
     """Bring up Airflow for this repository, and start a first run; Ctrl-C ends all of it."""
-    from pathlib import Path
 
     from pipeline_steps.orchestration.embedded import up
 
@@ -230,7 +235,6 @@ def airflow_backfill(
     recipe: Annotated[str, typer.Option(help="recipes/NAME.yaml; empty: none.")] = "",
 ) -> None:
     """Start one run for each data revision, as dry runs: nothing of the past is published."""
-    from pathlib import Path
 
     from pipeline_steps.orchestration.announcing import api_from_environment
     from pipeline_steps.orchestration.embedded import DAG_ID

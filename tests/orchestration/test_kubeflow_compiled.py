@@ -1,0 +1,113 @@
+"""The compiled Kubeflow pipeline has the graph of `dvc dag`, and its commands do the work."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from compiled_pipeline import Compiled
+from pod_machine import Pod
+from workspaces import ROOT, call
+
+from pipeline_steps.errors import UnreachableError
+from pipeline_steps.orchestration.graph import read_graph
+from pipeline_steps.orchestration.kubeflow import compile_pipeline, kfp_environment, task_name
+
+pytest_plugins = ["pod_fixtures"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+_IMAGE = "registry.example/sortline-train:1.2.3"
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    try:
+        kfp_environment(ROOT)
+    except UnreachableError as error:
+        pytest.skip(f"kfp's environment cannot be made here: {error}")
+    path = tmp_path_factory.mktemp("kubeflow") / "pipeline.yaml"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SORTLINE_IMAGE", _IMAGE)
+        patched.setenv("SORTLINE_STATE_CLAIM", "sortline-state")
+        compile_pipeline(ROOT, path)
+    return Compiled(path)
+
+
+def test_its_edges_are_those_of_dvc(compiled: Compiled) -> None:
+    shown = call(ROOT, "python", "-m", "dvc", "dag", "--dot").stdout
+    stages = set(read_graph(ROOT))
+    wanted = {
+        (task_name(above), task_name(below))
+        for above, below in re.findall(r'"([^"]+)" -> "([^"]+)"', shown)
+        if above in stages
+    }
+    names = set(map(task_name, stages))
+    found = {(a, b) for a, b in compiled.edges() if a in names}
+    assert len(found) > len(stages)
+    assert found == wanted
+
+
+def test_dvc_decides_what_is_done_again(compiled: Compiled) -> None:
+    caching = [
+        task["cachingOptions"]
+        for tasks in compiled.graphs()
+        for task in tasks.values()
+        if "cachingOptions" in task
+    ]
+    assert len(caching) == len(compiled.containers())
+    assert not any(each.get("enableCache") for each in caching)
+
+
+def test_a_gpu_stage_gets_the_gpu_its_node_and_its_time(compiled: Compiled) -> None:
+    for name, stage in read_graph(ROOT).items():
+        container = compiled.containers()[task_name(name)]
+        pod = compiled.pods[f"exec-{task_name(name)}"]
+        accelerator = container["resources"].get("accelerator", {})
+        on_gpu = stage.resources == "gpu"
+        assert (accelerator.get("resourceType") == "nvidia.com/gpu") is on_gpu
+        assert (accelerator.get("resourceCount") == "1") is on_gpu
+        assert ("nodeSelector" in pod) is ("tolerations" in pod) is on_gpu
+        assert int(pod["activeDeadlineSeconds"]) == stage.timeout_s
+        assert pod["pvcMount"][0]["mountPath"] == "/state"
+        assert pod["securityContext"] == {"runAsNonRoot": True, "runAsUser": "10001"}
+
+
+def test_no_command_goes_through_a_shell(compiled: Compiled) -> None:
+    for container in compiled.containers().values():
+        assert container["command"] == ["sortline"]
+        assert container["image"] == _IMAGE
+
+
+def test_its_commands_in_their_order_train_and_gate_a_model(
+    compiled: Compiled, pod: Pod, s3: dict[str, str], tmp_path: Path
+) -> None:
+    said: dict[str, str] = {}
+
+    def run(name: str, words: list[str]) -> None:
+        said[name] = pod.run(words[1:])
+
+    changed = {"git_revision": "main", "recipe": "", "data_revision": "", "champion": "none"}
+    compiled.run(changed, "job-1", tmp_path, run)
+    stages = list(map(task_name, read_graph(ROOT)))
+    assert sorted(said) == sorted([*stages, "resolve-revision", "record"])
+    assert next(iter(said)) == "resolve-revision"
+    assert list(said)[-1] == "record"
+    for name in stages:
+        assert f"Running stage '{name.replace('-', '_')}'" in said[name]
+    plan = json.loads(said["resolve-revision"])
+    assert plan["trigger"] == "kubeflow"
+    assert "job-1" in said["record"]
+
+
+def test_what_was_trained_already_is_not_trained_again(
+    compiled: Compiled, pod: Pod, tmp_path: Path
+) -> None:
+    called: list[str] = []
+
+    def run(name: str, words: list[str]) -> None:
+        called.append(name)
+        if name == "resolve-revision":
+            (tmp_path / name).write_text("same")
+
+    given = dict.fromkeys(("git_revision", "recipe", "data_revision", "champion"), "")
+    compiled.run(given, "job-2", tmp_path, run)
+    assert called == ["resolve-revision", "record"]
