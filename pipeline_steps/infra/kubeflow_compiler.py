@@ -101,7 +101,6 @@ def compiled(pipeline: Described) -> str:
     explained = [f"{name}: {text}" for name, text in pipeline["parameters"].items()]
     about = " ".join(["The graph of dvc.yaml; every parameter can stay empty.", *explained])
 
-    @dsl.pipeline(name=pipeline["name"], description=about)
     def graph(
         git_revision: str = "", recipe: str = "", data_revision: str = "", champion: str = ""
     ) -> None:
@@ -113,9 +112,10 @@ def compiled(pipeline: Described) -> str:
         }
         _tasks(pipeline, {**given, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER})
 
+    made = dsl.pipeline(name=pipeline["name"], description=about)(graph)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(graph, str(path))
+        compiler.Compiler().compile(made, str(path))
         return path.read_text(encoding="utf-8")
 
 

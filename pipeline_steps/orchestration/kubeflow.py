@@ -6,16 +6,14 @@ project, turns it into YAML in an environment of its own (pipeline_steps/infra/k
 """
 
 import json
-import os
-import shutil
-import subprocess
-import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline_steps.artifacts import atomic_dir, atomic_file, require, sha256_file
-from pipeline_steps.errors import ArtifactError, UnreachableError
+from pipeline_steps.artifacts import atomic_file
+from pipeline_steps.errors import ParamsError
 from pipeline_steps.orchestration.graph import Stage, read_graph
+from pipeline_steps.orchestration.kfp_environment import call_kfp, kfp_environment
 from pipeline_steps.orchestration.pod_spec import (
     COMMAND,
     SCRATCH,
@@ -44,8 +42,8 @@ PARAMETERS = {
 }
 _RUN_ID = f"{GIVEN}run_id"
 _FRAMING_TIMEOUT_S = 1800
-_LOCK = Path("infra/kubeflow/requirements.lock")
-_ERROR_CHARS = 2000
+_CRON_FIELDS = 6
+_PROGRAMS = Path(__file__).parents[1] / "infra"
 
 
 @dataclass(frozen=True)
@@ -134,56 +132,6 @@ def describe(root: Path) -> Pipeline:
     )
 
 
-def _called(*command: str | Path, given: str | None = None) -> str:
-    # Nothing of ours is on its path: its packages are not ours.
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [str(word) for word in command],
-        input=given,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise UnreachableError(
-            f"`{command[0]}` failed with {done.returncode}: {done.stderr[-_ERROR_CHARS:].strip()}."
-            " kfp's environment is made from the package index: check the network, then run the"
-            " same command again."
-        )
-    return done.stdout
-
-
-def _install(folder: Path, lock: Path, root: Path) -> None:
-    # By uv where there is one, as the Makefile does: pip takes half a minute for the same.
-    found = shutil.which("uv", path=f"{os.environ.get('PATH', '')}{os.pathsep}{root / '.uv/bin'}")
-    python = folder / "bin" / "python"
-    if found:
-        _called(found, "venv", "--quiet", "--python", sys.executable, folder)
-        _called(found, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
-    else:
-        _called(sys.executable, "-m", "venv", folder)
-        options = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement")
-        _called(python, "-m", "pip", "install", *options, lock)
-
-
-def kfp_environment(root: Path) -> Path:
-    """The Python that has kfp, in an environment of its own below .sortline/, made when missing.
-
-    Raises:
-        ArtifactError: the lock of its packages is missing.
-        UnreachableError: the package index does not answer.
-    """
-    lock = root / _LOCK
-    if not lock.is_file():
-        raise ArtifactError(f"{lock} is missing. Run in the repository's top folder.")
-    folder = root / ".sortline" / f"kfp-{sha256_file(lock)[:16]}"
-    if not folder.is_dir():
-        with atomic_dir(folder) as partial:
-            _install(partial, lock, root)
-    return folder / "bin" / "python"
-
-
 def compile_pipeline(root: Path, out: Path) -> None:
     """Write the pipeline's YAML, whole or not at all.
 
@@ -193,8 +141,52 @@ def compile_pipeline(root: Path, out: Path) -> None:
     """
     described = json.dumps(asdict(describe(root)))
     python = kfp_environment(root)
-    compiler = require(
-        Path(__file__).parents[1] / "infra" / "kubeflow_compiler.py", "git checkout pipeline_steps"
-    )
+    text = call_kfp(python, _PROGRAMS / "kubeflow_compiler.py", given=described)
     with atomic_file(out) as partial:
-        partial.write_text(_called(python, compiler, given=described), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Recurring:
+    """A pipeline that runs by itself.
+
+    Attributes:
+        host: address of Kubeflow Pipelines' API.
+        cron: six fields, seconds first.
+        recipe: of every run; "" for params.yaml as it is.
+    """
+
+    host: str
+    cron: str
+    recipe: str
+
+
+def schedule(root: Path, recurring: Recurring) -> str:
+    """Compile, and have it run by the clock, in place of what was scheduled before; its id.
+
+    One run at a time, none made up for, as the trainer, in the namespace of pods.
+
+    Raises:
+        ParamsError: the cron expression does not have six fields; see `describe`.
+        UnreachableError: Kubeflow does not answer.
+    """
+    if len(recurring.cron.split()) != _CRON_FIELDS:
+        raise ParamsError(
+            f"--cron is {recurring.cron!r}. Kubeflow wants six fields, seconds first, such as"
+            " '0 0 3 * * 1': Mondays at 03:00."
+        )
+    pod = pod_spec("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "pipeline.yaml"
+        compile_pipeline(root, package)
+        asked = {
+            **asdict(recurring),
+            "name": NAME,
+            "namespace": pod.namespace,
+            "account": pod.account,
+            "package": str(package),
+            "parameters": {**dict.fromkeys(PARAMETERS, ""), "recipe": recurring.recipe},
+        }
+        program = _PROGRAMS / "kubeflow_schedule.py"
+        said = call_kfp(kfp_environment(root), program, given=json.dumps(asked))
+    return said.splitlines()[-1]

@@ -20,3 +20,16 @@ def kubeflow_compile(
 
     compile_pipeline(Path.cwd(), out)
     typer.echo(out)
+
+
+@kubeflow_app.command("schedule")
+def kubeflow_schedule(
+    host: Annotated[str, typer.Argument(help="Address of Kubeflow Pipelines' API.")],
+    *,
+    cron: Annotated[str, typer.Option(help="Six fields, seconds first.")] = "0 0 3 * * 1",
+    recipe: Annotated[str, typer.Option(help="recipes/NAME.yaml; empty: none.")] = "",
+) -> None:
+    """Compile, and have Kubeflow run it by the clock, in place of what it was told before."""
+    from pipeline_steps.orchestration.kubeflow import Recurring, schedule
+
+    typer.echo(schedule(Path.cwd(), Recurring(host, cron, recipe)))

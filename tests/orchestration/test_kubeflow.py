@@ -9,14 +9,16 @@ import typer
 from workspaces import ROOT
 
 from pipeline_steps.cli import app
-from pipeline_steps.errors import ArtifactError
+from pipeline_steps.errors import ArtifactError, ParamsError
 from pipeline_steps.orchestration.graph import edges, read_graph
+from pipeline_steps.orchestration.kfp_environment import kfp_environment
 from pipeline_steps.orchestration.kubeflow import (
     ANSWER,
     GIVEN,
     Pipeline,
+    Recurring,
     describe,
-    kfp_environment,
+    schedule,
     task_name,
 )
 
@@ -73,3 +75,8 @@ def test_only_a_stage_that_asks_for_a_gpu_gets_one(pipeline: Pipeline) -> None:
 def test_outside_the_repository_it_says_where_to_go(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="Run in the repository's top folder"):
         kfp_environment(tmp_path)
+
+
+def test_a_cron_expression_of_five_fields_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(ParamsError, match="six fields, seconds first"):
+        schedule(ROOT, Recurring("http://127.0.0.1:9", "0 3 * * 1", ""))

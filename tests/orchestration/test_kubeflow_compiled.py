@@ -1,8 +1,12 @@
 """The compiled Kubeflow pipeline has the graph of `dvc dag`, and its commands do the work."""
 
+import http.server
 import json
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from compiled_pipeline import Compiled
@@ -11,10 +15,17 @@ from workspaces import ROOT, call
 
 from pipeline_steps.errors import UnreachableError
 from pipeline_steps.orchestration.graph import read_graph
-from pipeline_steps.orchestration.kubeflow import compile_pipeline, kfp_environment, task_name
+from pipeline_steps.orchestration.kfp_environment import kfp_environment
+from pipeline_steps.orchestration.kubeflow import (
+    Recurring,
+    compile_pipeline,
+    schedule,
+    task_name,
+)
 
 pytest_plugins = ["pod_fixtures"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+_MADE = ("POST", "recurringruns")
 _IMAGE = "registry.example/sortline-train:1.2.3"
 
 
@@ -75,6 +86,74 @@ def test_no_command_goes_through_a_shell(compiled: Compiled) -> None:
     for container in compiled.containers().values():
         assert container["command"] == ["sortline"]
         assert container["image"] == _IMAGE
+
+
+class _Kubeflow(http.server.BaseHTTPRequestHandler):
+    """Answers as the API of Kubeflow Pipelines does, and keeps what was asked."""
+
+    asked: ClassVar[list[tuple[str, str, Any]]] = []
+    schedules: ClassVar[dict[str, str]] = {}
+
+    def _answer(self) -> None:
+        text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = json.loads(text or b"null")
+        path = self.path.partition("?")[0].removeprefix("/apis/v2beta1/")
+        self.asked.append((self.command, path, body))
+        answer: dict[str, Any] = {}
+        if self.command == "DELETE":
+            del self.schedules[path.removeprefix("recurringruns/")]
+        elif (self.command, path) == ("POST", "recurringruns"):
+            answer = {"recurring_run_id": f"schedule-{len(self.asked)}", **body}
+            self.schedules[answer["recurring_run_id"]] = body["display_name"]
+        elif path == "recurringruns":
+            runs = [{"recurring_run_id": k, "display_name": v} for k, v in self.schedules.items()]
+            answer = {"recurring_runs": runs}
+        elif (self.command, path) == ("POST", "experiments"):
+            answer = {"experiment_id": "experiment-1", **body}
+        text = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_DELETE = _answer  # noqa: N815 (the server's names)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def kubeflow() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Kubeflow) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_scheduling_it_twice_leaves_one_schedule(
+    compiled: Compiled, kubeflow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SORTLINE_IMAGE", _IMAGE)
+    monkeypatch.setenv("SORTLINE_SERVICE_ACCOUNT", "trainer")
+    schedule(ROOT, Recurring(kubeflow, "0 0 3 * * 1", "fast"))
+    second = schedule(ROOT, Recurring(kubeflow, "0 0 4 * * 1", "fast"))
+    assert list(_Kubeflow.schedules) == [second]
+    made = [body for command, path, body in _Kubeflow.asked if (command, path) == _MADE]
+    assert [each["trigger"]["cron_schedule"]["cron"] for each in made] == [
+        "0 0 3 * * 1",
+        "0 0 4 * * 1",
+    ]
+    last = made[-1]
+    assert last["runtime_config"]["parameters"]["recipe"] == "fast"
+    assert (last["service_account"], last["no_catchup"]) == ("trainer", True)
+    assert str(last["max_concurrency"]) == "1"
+    assert last["pipeline_spec"]["pipeline_spec"]["root"] == compiled.spec["root"]
+    assert "platform_spec" in last["pipeline_spec"], "where nodes, volumes and timeouts are"
 
 
 def test_its_commands_in_their_order_train_and_gate_a_model(
