@@ -86,7 +86,8 @@ class _Walk:
         if "componentInputParameter" in source:
             return given[source["componentInputParameter"]]
         if "taskOutputParameter" in source:
-            return (self.answers / source["taskOutputParameter"]["producerTask"]).read_text()
+            producer: str = source["taskOutputParameter"]["producerTask"]
+            return (self.answers / producer).read_text()
         constant: str = source["runtimeValue"]["constant"]
         return constant.replace("{{$.pipeline_job_uuid}}", self.run_id)
 
