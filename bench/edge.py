@@ -11,26 +11,33 @@ TensorFlow imports a package of that name, and would find the file.)
 """
 
 import argparse
+import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from pipeline_steps.artifacts import Paths, require, sha256_file
 from pipeline_steps.errors import SortlineError
 from pipeline_steps.models.network import load_network
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
+from pipeline_steps.serving.contract import PREDICT_TENSOR
 from pipeline_steps.serving.latency import cpu_model
+from pipeline_steps.serving.litert import Interpreted, read_litert
 from pipeline_steps.serving.litert_export import Sources, write_litert
 from pipeline_steps.serving.litert_scores import LiteRtScores, score_litert
-from pipeline_steps.serving.local_model import load_model
+from pipeline_steps.serving.local_model import Served, load_model
 from pipeline_steps.serving.signature import Exported
 
 ROOT = Path(__file__).parents[1]
 FASTER = 3.0  # float32, than the SavedModel
 POINTS = 0.5  # of accuracy that int8 may lose
 _PARITY_IMAGES = 64
+_CPU_CALLS = 50
+_WARM_UP_CALLS = 5
 
 
 def settings_of(root: Path, calls: int, calibration: int | None) -> Params:
@@ -56,6 +63,29 @@ def some_files(data: Path, split: str, count: int) -> pd.DataFrame:
     return pd.DataFrame({"path": shown, "sha256": [sha256_file(path) for path in chosen]})
 
 
+def cpu_ratio(served: Served, flat: bytes, calls: int) -> float:
+    """CPU time of the SavedModel's call over the file's, one image each; medians, in turns.
+
+    Of all threads: other work on the machine hardly changes it, which it does to their speed.
+    """
+    file = Interpreted(flat, len(os.sched_getaffinity(0)))
+    size_px = served.contract.preprocessing.image_size_px
+    pixels = np.random.default_rng(0).uniform(0.0, 255.0, (size_px, size_px, 3)).astype(np.float32)
+    stored, image = file.stored(pixels), tf.constant(pixels[np.newaxis])
+    signature = served.loaded.signatures[PREDICT_TENSOR]
+    both = (lambda: signature(image=image), lambda: file.run(stored))
+    times: list[list[float]] = []
+    for _ in range(calls):
+        row = []
+        for call in both:
+            started = time.process_time()
+            call()
+            row.append(time.process_time() - started)
+        times.append(row)
+    theirs, ours = np.median(times[_WARM_UP_CALLS:], axis=0)
+    return float(theirs / ours)
+
+
 def measure(root: Path, data: Path, params: Params) -> LiteRtScores:
     """Make both files and score them."""
     paths = Paths(root)
@@ -79,6 +109,9 @@ def measure(root: Path, data: Path, params: Params) -> LiteRtScores:
                 f"{kind}: differs by up to {facts.max_difference:.1e} from the SavedModel on"
                 f" {len(images.parity)} validation images"
             )
+        flat = read_litert(folder, served.contract.model_digest)["float32"]
+        ratio = cpu_ratio(served, flat, _CPU_CALLS)
+        print(f"the SavedModel takes {ratio:.1f} times the CPU time of float32, one image a call")
         return score_litert(served, folder, rows, params, data.parent)
 
 
