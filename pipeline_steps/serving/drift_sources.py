@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline_steps.artifacts import Paths, require
 from pipeline_steps.errors import DataError, ParamsError
 from pipeline_steps.serving.drift import INVALID, Answers, Seen
-from pipeline_steps.serving.log_store import LogStore, read_table
+from pipeline_steps.serving.log_store import LogStore, read_tables
 
 _PREDICTIONS: Final = "predictions.parquet"
 _COLUMNS: Final = ("time", "model", "version", "sha256", "label", "probabilities", "valid")
@@ -85,8 +85,8 @@ def _root_of(file: Path) -> Path:
 
 def _rows(store: LogStore, window: Window) -> pd.DataFrame:
     parts = []
-    for name in store.predictions(window.since):
-        rows = read_table(store, name, _COLUMNS).to_pandas()
+    for table in read_tables(store, store.predictions(window.since), _COLUMNS):
+        rows = table.to_pandas()
         keep = np.ones(len(rows), bool)
         if window.since is not None:
             keep &= (rows["time"] >= window.since).to_numpy()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline_steps.errors import DataError
-from pipeline_steps.serving.log_store import LABELS, LogStore, Names, read_table
+from pipeline_steps.serving.log_store import LABELS, LogStore, Names, read_tables
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _COLUMNS: Final = ("sha256", "label")
@@ -80,8 +80,7 @@ def _given(rows: Iterable[tuple[str, str]]) -> Given:
 def known_labels(store: LogStore) -> Labels:
     """All labels that were joined to a log so far; the latest of each image."""
     labels: Labels = {}
-    for name in store.labels():
-        table = read_table(store, name, _COLUMNS)
+    for table in read_tables(store, store.labels(), _COLUMNS):
         labels.update(zip(*(table[column].to_pylist() for column in _COLUMNS), strict=True))
     return labels
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from pipeline_steps.models.bootstrap import wilson
 from pipeline_steps.serving.label_files import Labels, known_labels, read_csv, write_labels
-from pipeline_steps.serving.log_store import LogStore, open_log, read_table
+from pipeline_steps.serving.log_store import LogStore, open_log, read_tables
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def _read_versions(
     columns = ("time", "model", "version", "sha256", "label", "valid")
     versions: dict[tuple[str, int], _Version] = {}
     said: set[str] = set()
-    for name in store.predictions():
-        table = read_table(store, name, columns)
+    for table in read_tables(store, store.predictions(), columns):
         for time, model, number, sha256, label, valid in zip(
             *(table[column].to_pylist() for column in columns), strict=True
         ):

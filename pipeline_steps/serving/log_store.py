@@ -13,7 +13,7 @@ import re
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,8 +70,8 @@ class LogStore(ABC):
         """
 
     @abstractmethod
-    def read(self, name: str) -> bytes:
-        """The bytes of a file."""
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file; None when it was removed, as old ones are at any time."""
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
@@ -125,10 +125,13 @@ class FolderLog(LogStore):
             paths = [*self._root.glob("*.parquet"), *self._root.glob(f"{LABELS}*.parquet")]
             return sorted(path.relative_to(self._root).as_posix() for path in paths)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes | None:
         """See LogStore."""
         with self._named(f"reading {name}"):
-            return (self._root / name).read_bytes()
+            try:
+                return (self._root / name).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def write(self, name: str, data: bytes) -> None:
         """See LogStore."""
@@ -158,12 +161,10 @@ class BucketLog(LogStore):
         """See LogStore."""
         return sorted(self._bucket.names())
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes | None:
         """See LogStore."""
         found = self._bucket.read(name)
-        if found is None:
-            raise ArtifactError(f"{self.address}/{name} was removed while it was to be read.")
-        return found.data
+        return None if found is None else found.data
 
     def write(self, name: str, data: bytes) -> None:
         """See LogStore."""
@@ -200,19 +201,23 @@ def open_log(address: str | Path) -> LogStore:
     return FolderLog(Path(text))
 
 
-def read_table(store: LogStore, name: str, columns: Sequence[str]) -> Any:
-    """Some columns of a file, as a pyarrow.Table.
+def read_tables(store: LogStore, names: Iterable[str], columns: Sequence[str]) -> Iterator[Any]:
+    """Some columns of each file, as a pyarrow.Table; those that are gone are passed over.
 
     Raises:
-        DataError: it is damaged, or lacks a column.
+        DataError: a file is damaged, or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        return pq.read_table(io.BytesIO(store.read(name)), columns=list(columns))
-    except (pa.ArrowException, KeyError) as error:
-        raise DataError(
-            f"{store.address}/{name} cannot be read: {str(error).splitlines()[0]}. Remove the file,"
-            " or bring back a whole copy."
-        ) from error
+    for name in names:
+        if (data := store.read(name)) is None:
+            continue
+        try:
+            table = pq.read_table(io.BytesIO(data), columns=list(columns))
+        except (pa.ArrowException, KeyError) as error:
+            raise DataError(
+                f"{store.address}/{name} cannot be read: {str(error).splitlines()[0]}. Remove the"
+                " file, or bring back a whole copy."
+            ) from error
+        yield table

@@ -190,3 +190,14 @@ def test_a_terminal_of_80_columns_shows_the_whole_table(log: Path, tmp_path: Pat
     Console(file=drawn, width=80).print(table_of(found))
     assert "20.7% to 100.0%" in drawn.getvalue()
     assert "\N{HORIZONTAL ELLIPSIS}" not in drawn.getvalue()
+
+
+def test_a_file_that_is_too_old_and_removed_meanwhile_is_passed_over(
+    log: Path, tmp_path: Path
+) -> None:
+    store = open_log(log)
+    names = store.names()
+    gone = names[0].replace("-000000", "-000009")
+    store.names = lambda: [gone, *names]  # type: ignore[method-assign]
+    found = join(store, csv_of(tmp_path / "labels.csv", (sha_of(1), "can")))
+    assert [each.version for each in found.versions] == [3, 4]

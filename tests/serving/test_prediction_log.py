@@ -19,7 +19,7 @@ from pipeline_steps.errors import ParamsError
 from pipeline_steps.serving import log_store, prediction_log
 from pipeline_steps.serving.client import Client
 from pipeline_steps.serving.log_buffer import Buffer, Limits
-from pipeline_steps.serving.log_store import LABELS, Names, open_log, read_table, written_at
+from pipeline_steps.serving.log_store import LABELS, Names, open_log, read_tables, written_at
 from pipeline_steps.serving.prediction_log import Counts, PredictionLog, is_sampled
 
 
@@ -242,11 +242,14 @@ def test_a_bucket_is_written_to_and_read(bucket: str) -> None:
     assert log.counts == Counts(written=3)
     store = open_log(f"{bucket}/written/here")
     rows: list[Any] = []
-    for name in store.predictions():
-        rows += read_table(store, name, ["sha256"])["sha256"].to_pylist()
-        store.write(name, b"an attempt whose answer got lost comes again")
+    for table in read_tables(store, store.predictions(), ["sha256"]):
+        rows += table["sha256"].to_pylist()
     assert rows == [sha_of(number) for number in range(3)]
-    assert read_table(store, store.predictions()[0], ["label"]).num_rows == 2
+    first = store.predictions()[0]
+    store.write(first, b"an attempt whose answer got lost comes again")
+    gone = first.replace("-000000", "-000009")
+    (table,) = read_tables(store, [gone, first], ["label"])
+    assert table.num_rows == 2
     store.close()
 
 
