@@ -1,9 +1,10 @@
-"""The generated dataset: ten classes of drawn waste, the same bytes on every x86-64 machine.
+"""Generated datasets: ten classes of drawn waste, and other problems (problems.py).
 
-Writes `<target>/{train,val,test}/<class>/<class>_<index>.jpg` (about one in a hundred is a PNG).
-A picture depends on the dataset's seed, its class and its index alone: not on the other pictures,
-the order or the number of processes. Refuses to write over anything. A new version of Pillow may
-bring a new JPEG encoder: the lock file pins it, and a test holds the hashes of a sample.
+The same bytes on every x86-64 machine. Writes
+`<target>/{train,val,test}/<class>/<class>_<index>.jpg` (of waste, about one in a hundred is a PNG).
+A picture depends on the problem, the dataset's seed, its class and its index alone: not on the
+other pictures, the order or the number of processes. Refuses to write over anything. A new version
+of Pillow may bring a new JPEG encoder: the lock file pins it, and a test holds hashes of a sample.
 """
 
 import os
@@ -23,6 +24,10 @@ from pipeline_steps.artifacts import atomic_dir
 from pipeline_steps.errors import DataError
 from pipeline_steps.images.drawing.families import WASTE
 from pipeline_steps.images.drawing.scene import photograph
+from pipeline_steps.images.problems import problem_named
+
+WASTE_PROBLEM: Final = "waste"
+"""Name of the problem that `data.dvc` pins."""
 
 CLASSES: Final = tuple(WASTE)
 """The ten classes, in alphabetical order."""
@@ -87,6 +92,7 @@ class GeneratedSummary:
 @dataclass(frozen=True)
 class _Picture:
     path: Path
+    problem: str
     seed: int
     name: str
     index: int
@@ -118,39 +124,67 @@ def reference_counts() -> dict[str, dict[str, int]]:
     return subset_counts(SPLIT_TOTALS)
 
 
-def draw(seed: int, name: str, index: int) -> Image.Image:
+def classes_of(problem: str) -> tuple[str, ...]:
+    """The classes of a problem, in alphabetical order.
+
+    Raises:
+        DataError: there is no such problem.
+    """
+    return CLASSES if problem == WASTE_PROBLEM else problem_named(problem).classes
+
+
+def default_counts(problem: str) -> dict[str, dict[str, int]]:
+    """Pictures of a problem by split and class, when nothing else is asked for.
+
+    Raises:
+        DataError: there is no such problem.
+    """
+    if problem == WASTE_PROBLEM:
+        return reference_counts()
+    named = problem_named(problem)
+    return {split: dict.fromkeys(named.classes, count) for split, count in named.per_class.items()}
+
+
+def draw(seed: int, name: str, index: int, problem: str = WASTE_PROBLEM) -> Image.Image:
     """Draw one picture of a class.
 
     Args:
         seed: of the dataset.
         name: the class.
         index: of the picture within its class, as in its file name.
+        problem: whose class it is.
 
     Returns:
-        RGB, with sides of 128 to 160 px.
+        RGB with sides of 128 to 160 px, of waste; see the drawing modules for the others.
     """
+    if problem != WASTE_PROBLEM:
+        return problem_named(problem).draw(name, Random(f"{problem}:{seed}:{name}:{index}"))
     rng = Random(f"{seed}:{name}:{index}")
     return photograph(rng.choice(WASTE[name]), rng)
 
 
-def _suffix(seed: int, name: str, index: int) -> str:
+def _suffix(problem: str, seed: int, name: str, index: int) -> str:
+    if problem != WASTE_PROBLEM:
+        return problem_named(problem).suffix
     return ".png" if Random(f"{seed}:{name}:{index}:format").randrange(_ONE_PNG_IN) == 0 else ".jpg"
 
 
 def _write(picture: _Picture) -> int:
-    image = draw(picture.seed, picture.name, picture.index)
+    image = draw(picture.seed, picture.name, picture.index, picture.problem)
     if picture.path.suffix == ".png":
         # Stored, not deflated: zlib-ng's choices depend on the CPU's features.
         image.save(picture.path, compress_level=0)
     else:
-        image.save(picture.path, quality=_JPEG_QUALITY, subsampling="4:2:0")
+        subsampling = {"subsampling": "4:2:0"} if image.mode == "RGB" else {}
+        image.save(picture.path, quality=_JPEG_QUALITY, **subsampling)
     return picture.path.stat().st_size
 
 
-def _planned(folder: Path, seed: int, counts: Counts) -> list[_Picture]:
+def _planned(folder: Path, problem: str, seed: int, counts: Counts) -> list[_Picture]:
     return [
         _Picture(
-            folder / split / name / f"{name}_{index:05d}{_suffix(seed, name, index)}",
+            folder / split / name / f"{name}_{index:05d}{_suffix(problem, seed, name, index)}",
+            problem,
             seed,
             name,
             index,
@@ -161,13 +195,13 @@ def _planned(folder: Path, seed: int, counts: Counts) -> list[_Picture]:
     ]
 
 
-def _check_counts(counts: Counts) -> None:
+def _check_counts(counts: Counts, classes: tuple[str, ...]) -> None:
     for split, by_class in counts.items():
         if split not in _FIRST_INDEX:
             raise DataError(f"Split {split!r} is unknown. Use {', '.join(_FIRST_INDEX)}.")
         for name, count in by_class.items():
-            if name not in WASTE:
-                raise DataError(f"Class {name!r} cannot be drawn. Use {', '.join(CLASSES)}.")
+            if name not in classes:
+                raise DataError(f"Class {name!r} cannot be drawn. Use {', '.join(classes)}.")
             if not 0 <= count <= _INDICES_PER_SPLIT:
                 raise DataError(
                     f"{count} pictures of {name} in {split} were asked for. "
@@ -199,24 +233,27 @@ def generate(
     seed: int,
     counts: Counts | None = None,
     workers: int | None = None,
+    problem: str = WASTE_PROBLEM,
 ) -> GeneratedSummary:
     """Draw a dataset into a new folder, whole or not at all.
 
     Args:
         target: the folder to make; it may exist if it is empty.
         seed: of the dataset; equal seeds give equal bytes.
-        counts: pictures by split and class; the reference dataset's if None.
+        counts: pictures by split and class; `default_counts` if None.
         workers: processes; as many as there are CPUs to run on if None.
+        problem: `waste`, or one of `problems.PROBLEMS`.
 
     Raises:
-        DataError: the target is not empty, or the counts name what cannot be drawn.
+        DataError: the target is not empty, or the problem or the counts name what cannot be drawn.
     """
-    plan = {split: dict(by_class) for split, by_class in (counts or reference_counts()).items()}
-    _check_counts(plan)
+    wanted = counts or default_counts(problem)
+    plan = {split: dict(by_class) for split, by_class in wanted.items()}
+    _check_counts(plan, classes_of(problem))
     _check_target(target)
     total_bytes = 0
     with atomic_dir(target) as partial:
-        pictures = _planned(partial, seed, plan)
+        pictures = _planned(partial, problem, seed, plan)
         for folder in {picture.path.parent for picture in pictures}:
             folder.mkdir(parents=True)
         processes = workers or len(os.sched_getaffinity(0))

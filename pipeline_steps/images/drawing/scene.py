@@ -1,11 +1,11 @@
 """From an object to a photograph: pose, shadow, things in the way, light, lens and sensor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from PIL import Image, ImageChops, ImageFilter
 
-from pipeline_steps.images.drawing.backgrounds import BACKGROUNDS, Size, scatter
+from pipeline_steps.images.drawing.backgrounds import BACKGROUNDS, Background, Size, scatter
 from pipeline_steps.images.drawing.colours import hsv
 from pipeline_steps.images.drawing.geometry import UNIT, cosine, sine
 from pipeline_steps.images.drawing.sprite import SPRITE_PX, Sprite
@@ -14,6 +14,9 @@ from pipeline_steps.images.drawing.textures import patch
 Draw = Callable[[Sprite, Random], None]
 """Draws one object of a family, upright, with everything about it drawn from the generator."""
 
+Turn = Callable[[Random], int]
+"""Draws by how many degrees an object is turned."""
+
 _BACKDROPS = tuple(BACKGROUNDS.values())
 
 
@@ -21,9 +24,17 @@ def _size(rng: Random) -> Size:
     return rng.choice(((128, 128), (144, 128), (128, 144), (160, 128), (128, 160), (144, 144)))
 
 
-def _posed(rng: Random, picture: Image.Image, size: Size) -> Image.Image:
+def _any_turn(rng: Random) -> int:
+    """Degrees by which a thing lies turned: upright or nearly so for half of them."""
+    return rng.randint(-28, 28) if rng.randint(0, 1) else rng.randint(0, 359)
+
+
+def _upright(rng: Random) -> int:
+    return rng.randint(-12, 12)
+
+
+def _posed(rng: Random, picture: Image.Image, size: Size, turn: int) -> Image.Image:
     """Turn, scale, shear and tilt an object into a frame of the scene's size."""
-    turn = rng.randint(-28, 28) if rng.randint(0, 1) else rng.randint(0, 359)
     percent = min(size) * rng.randint(74, 124) // SPRITE_PX
     stretch, shear = rng.randint(84, 119), rng.randint(-22, 22)
     cx = size[0] // 2 + rng.randint(-size[0], size[0]) // 11
@@ -58,10 +69,10 @@ def _cast_shadow(rng: Random, scene: Image.Image, alpha: Image.Image) -> Image.I
     return Image.composite(Image.new("RGB", scene.size, (12, 12, 16)), scene, shadow)
 
 
-def _placed(rng: Random, scene: Image.Image, draw: Draw) -> Image.Image:
+def _placed(rng: Random, scene: Image.Image, draw: Draw, turn: Turn = _any_turn) -> Image.Image:
     sprite = Sprite()
     draw(sprite, rng)
-    posed = _posed(rng, sprite.picture(), scene.size)
+    posed = _posed(rng, sprite.picture(), scene.size, turn(rng))
     alpha = posed.getchannel("A")
     scene = _cast_shadow(rng, scene, alpha)
     scene.paste(posed.convert("RGB"), (0, 0), alpha)
@@ -155,3 +166,12 @@ def studio(draw: Draw, rng: Random) -> Image.Image:
     Arguments and result are those of `photograph`.
     """
     return _placed(rng, BACKGROUNDS["gradient"](rng, _size(rng)), draw)
+
+
+def portrait(draw: Draw, rng: Random, backdrops: Sequence[Background]) -> Image.Image:
+    """Draw one living thing, upright and whole, before one of some backdrops, and photograph it.
+
+    Result and chance are those of `photograph`.
+    """
+    scene = _placed(rng, rng.choice(backdrops)(rng, _size(rng)), draw, _upright)
+    return _sensed(rng, _exposed(rng, _lit(rng, scene)))
