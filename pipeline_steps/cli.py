@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline_steps.comparison.cli import app as comparison_app
 from pipeline_steps.entry import exit_code_of
 from pipeline_steps.orchestration.cli import app as orchestration_app
 from pipeline_steps.serving.cli import app as serving_app
@@ -186,6 +187,7 @@ def cache_clear() -> None:
     clear(_cache())
 
 
+app.add_typer(comparison_app)
 app.add_typer(predict_app)
 app.add_typer(serving_app)
 app.add_typer(orchestration_app)

@@ -92,7 +92,12 @@ def recipe_file(root: Path, name: str) -> Path:
     return path
 
 
-def _read(root: Path, recipe: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_recipe(root: Path, recipe: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of params.yaml, and those of a recipe (none without one), unchecked.
+
+    Raises:
+        ParamsError: the recipe is unknown, or a file is not YAML.
+    """
     return read_yaml(Paths(root).params), read_yaml(recipe_file(root, recipe)) if recipe else {}
 
 
@@ -107,17 +112,23 @@ def load_with_recipe(root: Path, recipe: str | None) -> Params:
     Raises:
         ParamsError: the recipe is unknown, or the settings that it makes are wrong.
     """
-    return _check(overlay(*_read(root, recipe)), recipe)
+    return _check(overlay(*read_recipe(root, recipe)), recipe)
 
 
-def plan(root: Path, recipe: str | None) -> Experiment:
+def plan(root: Path, recipe: str | None, laid: Mapping[str, Any] | None = None) -> Experiment:
     """Check the settings and name the experiment; nothing runs yet.
+
+    Args:
+        root: the repository.
+        recipe: its name; None for params.yaml alone.
+        laid: what is laid over params.yaml; the recipe's own values if None.
 
     Raises:
         ParamsError: the recipe is unknown, or the settings that it makes are wrong.
     """
     paths = Paths(root)
-    base, laid = _read(root, recipe)
+    base, own = read_recipe(root, recipe)
+    laid = own if laid is None else laid
     settings = overlay(base, laid)
     _check(settings, recipe)
     inputs = {
@@ -234,7 +245,7 @@ def run_experiment(root: Path, recipe: str | None) -> Path:
         if _is_current(root, experiment):
             print(f"Nothing changed since the last run of {experiment.recipe}.")
             return root / "runs" / experiment.recipe
-        commit = find(root, experiment) or _run(root, experiment)
+        commit = find(root, experiment) or execute(root, experiment)
         return _bring(root, experiment, commit)
 
 
@@ -261,10 +272,19 @@ def sweep(root: Path) -> list[Path]:
     return stale
 
 
-def _run(root: Path, experiment: Experiment) -> str:
+def execute(root: Path, experiment: Experiment) -> str:
+    """Run an experiment in a copy of the repository; returns its commit.
+
+    Several can run at once, each in its own process.
+
+    Raises:
+        SortlineError: a step failed; it has said why.
+    """
     sweep(root)
     settings = [f"--set-param=params.yaml:{each}" for each in experiment.overrides]
-    code = _dvc(root, "exp", "run", "--temp", "--name", experiment.name, *settings)
+    # DVC's lock is held only while an experiment is set up and while its results are taken over.
+    command = ("--wait-for-lock", "exp", "run", "--temp", "--name", experiment.name)
+    code = _dvc(root, *command, *settings)
     commit = find(root, experiment)
     if code != 0 or commit is None:
         raise SortlineError(

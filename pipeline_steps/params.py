@@ -256,6 +256,14 @@ class Drift(Section):
     min_new_labels: PositiveInt
 
 
+class LabelAudit(Section):
+    """How labels are judged."""
+
+    folds: Annotated[int, Field(ge=2, le=100)]
+    inverse_regularisation: Annotated[float, Field(gt=0.0, le=1e6)]
+    thumbnails: Annotated[int, Field(ge=1, le=240)]
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -276,6 +284,7 @@ class Params(Section):
     publish: Publish
     promote: Promote
     drift: Drift
+    label_audit: LabelAudit
 
 
 def _fields(model: type[BaseModel]) -> dict[int | str, Any]:

@@ -9,6 +9,7 @@ from pipeline_steps.orchestration.done_manifest import find_done
 from pipeline_steps.orchestration.plan import Plan, read_plan
 from pipeline_steps.orchestration.records import METRICS
 from pipeline_steps.orchestration.run_store import RunStore, safe_name
+from pipeline_steps.reporting import markdown
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,14 @@ def compare(run_id: str, store: RunStore) -> list[Row]:
 
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
-    lines = ["| variant | recipe | accuracy | macro-F1 | gates |", "|---|---|---|---|---|"]
     words = {True: "passed", False: "refused", None: "-"}
-    for row in rows:
-        numbers = ["-" if n is None else f"{n:.4f}" for n in (row.accuracy, row.macro_f1)]
-        cells = (row.run_id, row.recipe, *numbers, words[row.blessed])
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    cells = [
+        (
+            row.run_id,
+            row.recipe,
+            *("-" if n is None else f"{n:.4f}" for n in (row.accuracy, row.macro_f1)),
+            words[row.blessed],
+        )
+        for row in rows
+    ]
+    return markdown.table(("variant", "recipe", "accuracy", "macro-F1", "gates"), cells)

@@ -38,6 +38,7 @@ _MAPPINGS = {
     "features2": ("reports/fine_tune_phase2/features.json", "dvc repro fine_tune_phase2"),
     "data": ("data.dvc", "dvc add data"),
     "run": ("run.json", "sortline run"),
+    "labels": ("artifacts/labels/audit.json", "sortline labels audit"),
 }
 _PICTURES = {
     "curves": ("reports/evaluation/training_curves.png", "dvc repro evaluate"),
@@ -46,6 +47,7 @@ _PICTURES = {
     "reliability": ("reports/evaluation/reliability.png", "dvc repro evaluate"),
     "mistakes": ("reports/evaluation/mistakes.png", "dvc repro evaluate"),
     "views": ("reports/augment/preview.png", "dvc repro augment"),
+    "suspects": ("artifacts/labels/sheet.png", "sortline labels audit"),
 }
 _FROM_STEPS = tuple(key for key in _MAPPINGS if key not in ("data", "run"))
 
@@ -147,8 +149,8 @@ def gather(root: Path) -> dict[str, Any]:
     }
 
 
-def render(context: Mapping[str, Any]) -> str:
-    """The page, as HTML."""
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """A page of this package's templates, as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline_steps.reporting", "templates"),
         autoescape=True,
@@ -158,7 +160,7 @@ def render(context: Mapping[str, Any]) -> str:
     )
     for filter_ in (percent, points, number, megabytes, plain, words, rows):
         environment.filters[filter_.__name__] = filter_
-    return environment.get_template("report.html.j2").render(context)
+    return environment.get_template(template).render(context)
 
 
 def build_report(root: Path, target: Path) -> Path:
@@ -167,5 +169,5 @@ def build_report(root: Path, target: Path) -> Path:
     Raises:
         ArtifactError: there is nothing at all to report.
     """
-    write_text(target, render(gather(root)))
+    write_text(target, render_page("report.html.j2", gather(root)))
     return target

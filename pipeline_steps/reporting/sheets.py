@@ -87,6 +87,22 @@ def mistakes(
             _caption(axes, 1, said, VERMILLION)
 
 
+def suspect_labels(
+    images: Sequence[np.ndarray], captions: Sequence[tuple[str, str, float]], target: Path
+) -> None:
+    """Draw thumbnails (uint8 [H, W, 3]) with (given label, suggested label, its probability)."""
+    with figure(target, *_sheet_size(len(images))) as drawn:
+        _title(drawn, "Suspect labels: the least probable first")
+        cells = _cells(drawn, len(images))
+        if not len(images):
+            notice(cells[0], "none: no label is suspect")
+        rows = zip(cells, images, captions, strict=False)
+        for place, (axes, image, (given, new, probability)) in enumerate(rows, start=1):
+            _show(axes, image)
+            _caption(axes, 0, f"{place}. given {shorten(given, 14)}", INK, bold=True)
+            _caption(axes, 1, f"{shorten(new, 14)}? {_percent(probability)}", VERMILLION)
+
+
 def _percent(share: float) -> str:
     """Rounded down, so that 99.97 % is not shown as certainty."""
     return f"{int(share * 100)} %" if share < 0.99 else f"{int(share * 1000) / 10} %"

@@ -5,8 +5,13 @@ from typing import Annotated
 
 import typer
 
+from pipeline_steps.labels.cli import app as audit_app
+
 app = typer.Typer()
-labels_app = typer.Typer(help="Labels that come after the answer.", no_args_is_help=True)
+labels_app = typer.Typer(
+    help="Labels that come after the answer, and those that are wrong.", no_args_is_help=True
+)
+labels_app.add_typer(audit_app)
 app.add_typer(labels_app, name="labels")
 
 Log = Annotated[

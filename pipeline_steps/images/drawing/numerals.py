@@ -14,7 +14,7 @@ from pipeline_steps.images.drawing.textures import patch
 _SIDE_PX: Final = 28
 _SCALE: Final = 8  # Strokes are drawn this much larger, and averaged down.
 _SHEET: Final = _SIDE_PX * _SCALE
-_HAND: Final = 7  # How far a point of a stroke strays, of a sheet of 200.
+_HAND: Final = 9  # How far a point of a stroke strays, of a sheet of 200.
 
 Strokes = tuple[tuple[Point, ...], ...]
 
@@ -160,7 +160,7 @@ def numeral(name: str, rng: Random) -> Image.Image:
     page = Image.new("L", (_SHEET, _SHEET), 0)
     width, ink = rng.randint(9, 27), rng.randint(190, 255)
     shape = rng.randint(52, 84), rng.randint(68, 92), rng.randint(-8, 26)
-    turn, drift = rng.randint(-14, 14), _SHEET // 14
+    turn, drift = rng.randint(-16, 16), _SHEET // 10
     at = _SHEET // 2 + rng.randint(-drift, drift), _SHEET // 2 + rng.randint(-drift, drift)
     for stroke in rng.choice(_WRITTEN[name]):
         line = curve(_unsteady(rng, stroke), 2)
@@ -168,6 +168,6 @@ def numeral(name: str, rng: Random) -> Image.Image:
     small = page.reduce(_SCALE)
     if rng.randint(0, 2) == 0:
         small = small.filter(ImageFilter.BoxBlur(1))
-    noise = rng.choice((0, 0, 24, 60))
+    noise = rng.choice((24, 40, 60, 90))
     grain = patch(rng, "fine", small.size).point([level * noise // 255 for level in range(256)])
     return ImageChops.add(small, grain, 1, -noise // 3)

@@ -134,12 +134,12 @@ def _vessels(rng: Random) -> Image.Image:
 def _infiltrate(rng: Random, lungs: list[list[Point]]) -> Image.Image:
     """Haze in one lung or both; patchy, and now and then hardly there."""
     haze = Image.new("L", _SIZE, 0)
-    strength = rng.choice((26, 38, 52, 72))
+    strength = rng.choice((44, 64, 88, 116))
     for lung in rng.choice((lungs[:1], lungs[1:], lungs)):
         for _ in range(rng.randint(1, 3)):
             x, y = rng.choice(lung)
             x, y = (2 * x + 160 + (60 if x > 160 else -60)) // 3, y + rng.randint(-24, 24)
-            spot = blob(rng, x, y, rng.randint(16, 40), rng.randint(14, 36), 24)
+            spot = blob(rng, x, y, rng.randint(22, 50), rng.randint(20, 46), 24)
             haze = ImageChops.lighter(haze, _filled(spot, strength, rng.randint(3, 6)))
     inside = Image.new("L", _SIZE, 0)
     for lung in lungs:
@@ -158,7 +158,7 @@ def _devices(rng: Random) -> Image.Image:
         pen.polygon(box(x, 24, x + 5, 48), fill=235)
     if rng.randint(0, 2) == 0:
         x = rng.randint(70, 250)
-        line = curve([(x, 0), (x + rng.randint(-40, 40), 120), (x + rng.randint(-80, 80), 330)], 3)
+        line = curve([(x, 0), (x + rng.randint(-40, 40), 120), (x + rng.randint(-80, 80), 330)], 2)
         pen_line(pen, line, 3, 205)
         pen.polygon(ellipse(*line[len(line) // 2], 6, 6), fill=220)
     return layer.reduce(_SHEET // _SIDE_PX)

@@ -1,0 +1,1 @@
+"""Regimes of training side by side: one dataset, one split, several seeds."""

@@ -1,0 +1,1 @@
+"""Labels of a dataset: which are probably wrong, and what a person decided about them."""
