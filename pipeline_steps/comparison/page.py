@@ -48,6 +48,10 @@ def _number(value: Spread, scale: float, digits: int) -> str:
     return f"{shown} ± {scale * value.deviation:.{digits}f}"
 
 
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f}" if count >= 100_000 else f"{count / 1e6:.4f}"
+
+
 def _cells(summary: Summary) -> list[str]:
     if not summary.measured:
         reason = summary.missing[0].reason if summary.missing else "no run"
@@ -60,7 +64,7 @@ def _cells(summary: Summary) -> list[str]:
         _number(summary.gap, 100, 1),
         "never" if epochs is None else f"{epochs:g}",
         f"{summary.seconds:,.0f} s",
-        f"{first.trained:,} / {first.parameters:,}",
+        f"{_millions(first.trained)} / {_millions(first.parameters)} M",
         f"{first.size_bytes / 1e6:.1f} MB",
         f"{summary.latency_ms:.1f} ms",
     ]

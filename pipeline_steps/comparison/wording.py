@@ -14,7 +14,7 @@ def percent(value: Spread) -> str:
     """A share with its spread."""
     if value.deviation is None:
         return f"{value.mean:.1%}"
-    return f"{value.mean:.1%} ± {100 * value.deviation:.1f}"
+    return f"{value.mean:.1%}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{100 * value.deviation:.1f}"
 
 
 def points(difference: float) -> str:

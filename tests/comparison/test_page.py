@@ -17,7 +17,7 @@ SETTING = Setting("0123456789abcdef.dir", "c0ffee" * 7, "3 seeds, 5 epochs")
 
 
 def said(found: tuple[Summary, ...]) -> str:
-    return "\n".join(sentences(found))
+    return "\n".join(sentences(found)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_clear_gain_is_called_clear_and_a_small_one_is_not() -> None:
@@ -94,7 +94,13 @@ def test_the_page_stands_alone_with_table_curves_and_recalls(tmp_path: Path) -> 
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert page.count("<img ") == 1
     assert "data 0123456789ab" in page
-    for text in ("61.0% ± 1.4", "0.900 ± 0.014", "12,345 / 2,000,000", "9.0 MB", "800 / 100 / 100"):
+    for text in (
+        "61.0%\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.4",
+        "0.900 ± 0.014",
+        "0.0123 / 2.00 M",
+        "9.0 MB",
+        "800 / 100 / 100",
+    ):
         assert text in page, text
         assert text in (target / "comparison.md").read_text()
     assert page.index("glass") < page.index("metal")  # What changed most comes first.
