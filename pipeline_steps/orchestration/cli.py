@@ -1,8 +1,6 @@
 """The part of the `sortline` command that a scheduler's tasks, and whoever feeds it, call."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,39 +8,16 @@ import typer
 
 from pipeline_steps.errors import ParamsError, SortlineError
 from pipeline_steps.orchestration.kubeflow_cli import app as kubeflow_commands
+from pipeline_steps.orchestration.task_command import RunId, skip, task_of
+from pipeline_steps.orchestration.watch_cli import app as watch_app
 
 app = typer.Typer()
 app.add_typer(kubeflow_commands)
 retraining_app = typer.Typer(
     help="One task of a retraining run; what Airflow and pods call.", no_args_is_help=True
 )
+retraining_app.add_typer(watch_app)
 app.add_typer(retraining_app, name="retraining")
-
-RunId = Annotated[str, typer.Option("--run-id", help="The run's; any text, unique.")]
-
-
-@contextmanager
-def _task(run_id: str, task: str) -> Iterator[Any]:
-    """The settings; what is refused in the block is kept for the record."""
-    from pipeline_steps.orchestration.local_runner import end_with_parent
-    from pipeline_steps.orchestration.records import note_error
-    from pipeline_steps.orchestration.run_store import RunStore
-    from pipeline_steps.orchestration.settings import read_settings
-
-    end_with_parent()
-    settings = read_settings()
-    try:
-        yield settings
-    except SortlineError as error:
-        note_error(RunStore(settings.run_store), run_id, task, str(error))
-        raise
-
-
-def _skip(reason: str) -> None:
-    from pipeline_steps.orchestration.settings import SKIPPED
-
-    typer.echo(reason)
-    raise typer.Exit(SKIPPED)
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -72,7 +47,7 @@ def plan(  # noqa: PLR0913 (a command line's options)
     from pipeline_steps.artifacts import write_text
     from pipeline_steps.orchestration.plan import Request, described, make_plan
 
-    with _task(run_id, "resolve_revision") as settings:
+    with task_of(run_id, "resolve_revision") as settings:
         request = Request(
             run_id=run_id,
             revision=revision,
@@ -88,7 +63,7 @@ def plan(  # noqa: PLR0913 (a command line's options)
     if answer:
         write_text(answer, "same" if made.same_as else "new")
     elif made.same_as:
-        _skip(f"Nothing new: the run {made.same_as} had the same data, settings and code.")
+        skip(f"Nothing new to train: the run {made.same_as} had it all.")
 
 
 @retraining_app.command("stage")
@@ -96,7 +71,7 @@ def stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")], run
     """Do a stage of the graph in a throw-away clone."""
     from pipeline_steps.orchestration.stage_run import run_stage
 
-    with _task(run_id, name) as settings:
+    with task_of(run_id, name) as settings:
         run_stage(name, run_id, settings)
 
 
@@ -107,7 +82,7 @@ def features(
     """Compute a part of the features, and share it."""
     from pipeline_steps.orchestration.stage_run import fill_features
 
-    with _task(run_id, f"features {part}") as settings:
+    with task_of(run_id, f"features {part}") as settings:
         fill_features(part, run_id, settings)
 
 
@@ -118,14 +93,14 @@ def blessing(run_id: RunId) -> None:
     from pipeline_steps.orchestration.plan import read_plan
     from pipeline_steps.orchestration.run_store import RunStore
 
-    with _task(run_id, "blessing") as settings:
+    with task_of(run_id, "blessing") as settings:
         store = RunStore(settings.run_store)
         found = blessing_of(store, read_plan(store, run_id))
     for verdict in found["verdicts"]:
         word = "passed " if verdict["passed"] else "REFUSED"
         typer.echo(f"{word} {verdict['gate']}: {verdict['reason']}")
     if not found["blessed"]:
-        _skip("The gates refused the model: nothing is published. This is a clean ending.")
+        skip("The gates refused the model: nothing is published. This is a clean ending.")
 
 
 @retraining_app.command("act")
@@ -138,10 +113,10 @@ def act(
 
     if name not in ACTIONS:
         raise ParamsError(f"There is no action {name!r}. There are: {', '.join(ACTIONS)}.")
-    with _task(run_id, name) as settings:
+    with task_of(run_id, name) as settings:
         reason = do(name, run_id, settings)
     if reason:
-        _skip(f"{name} has nothing to do: {reason}.")
+        skip(f"{name} has nothing to do: {reason}.")
 
 
 @retraining_app.command("record")
@@ -149,7 +124,7 @@ def record(run_id: RunId) -> None:
     """Write how a run ended, and push its branch; exit status 2 when the run failed."""
     from pipeline_steps.orchestration.records import make_record, summary
 
-    with _task(run_id, "record") as settings:
+    with task_of(run_id, "record") as settings:
         made = make_record(run_id, settings)
     if made.outcome == "failed":
         raise SortlineError(summary(made))
@@ -161,30 +136,8 @@ def notify(run_id: RunId) -> None:
     """Say how a run ended."""
     from pipeline_steps.orchestration.notify import notify as say
 
-    with _task(run_id, "notify") as settings:
+    with task_of(run_id, "notify") as settings:
         typer.echo(say(run_id, settings))
-
-
-@retraining_app.command("look")
-def look(run_id: RunId) -> None:
-    """Look for new data; exit status 99 when there is none."""
-    from pipeline_steps.orchestration.announcing import look as find
-
-    with _task(run_id, "look") as settings:
-        found = find(run_id, settings)
-    if found is None:
-        _skip("No new data.")
-    else:
-        typer.echo(f"New data: {found.digest}")
-
-
-@retraining_app.command("remember")
-def remember(run_id: RunId) -> None:
-    """Note the data that a look found as seen."""
-    from pipeline_steps.orchestration.announcing import remember as note
-
-    with _task(run_id, "remember") as settings:
-        note(run_id, settings)
 
 
 @retraining_app.command("compare")
@@ -194,7 +147,7 @@ def compare(run_id: RunId) -> None:
     from pipeline_steps.orchestration.comparison import table
     from pipeline_steps.orchestration.run_store import RunStore
 
-    with _task(run_id, "compare") as settings:
+    with task_of(run_id, "compare") as settings:
         typer.echo(table(rows_of(run_id, RunStore(settings.run_store))))
 
 

@@ -20,7 +20,12 @@ def _text(record: Record) -> str:
     return text
 
 
-def _post(url: str, text: str) -> None:
+def post(url: str, text: str) -> None:
+    """Send a message.
+
+    Raises:
+        UnreachableError: it cannot be delivered.
+    """
     body = json.dumps({"text": text}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -42,5 +47,5 @@ def notify(run_id: str, settings: Settings) -> str:
         raise ArtifactError(f"The run {run_id} has no record. Clear record, which was to write it.")
     text = _text(Record(**{**found, "verdicts": tuple(found["verdicts"])}))
     if settings.notify_url:
-        _post(settings.notify_url, text)
+        post(settings.notify_url, text)
     return text

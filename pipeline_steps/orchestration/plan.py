@@ -93,6 +93,16 @@ def record_name(identity: str, *, dry_run: bool) -> str:
     return f"records/{identity}{'-dry' if dry_run else ''}.json"
 
 
+def trained_name(data: str) -> str:
+    """The record of the last run that came to an end on this dataset."""
+    return f"records/data/{data}.json"
+
+
+def only_drift(trigger: str) -> bool:
+    """Whether nothing but a drift alert is why a run was started: it needs new data then."""
+    return "sortline_drift" in trigger and "sortline_dataset" not in trigger
+
+
 def read_plan(store: RunStore, run_id: str) -> Plan:
     """The plan of a run.
 
@@ -176,6 +186,8 @@ def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
     _lay_champion(clone, request.champion)
     files, identity = _changed(folder), identity_of(folder)
     known = store.read(record_name(identity, dry_run=request.dry_run))
+    if not known and only_drift(request.trigger):
+        known = store.read(trained_name(data.digest))
     return Plan(
         run_id=request.run_id,
         revision=commit,

@@ -8,7 +8,14 @@ from pipeline_steps.orchestration.actions import BLESSING, acted_name, why_skipp
 from pipeline_steps.orchestration.clone import Clone, cloned
 from pipeline_steps.orchestration.done_manifest import Done, find_done
 from pipeline_steps.orchestration.graph import read_graph
-from pipeline_steps.orchestration.plan import Plan, place_of, read_plan, record_name
+from pipeline_steps.orchestration.plan import (
+    Plan,
+    only_drift,
+    place_of,
+    read_plan,
+    record_name,
+    trained_name,
+)
 from pipeline_steps.orchestration.run_commit import branch_of, commit_run, push_run
 from pipeline_steps.orchestration.run_store import RunStore, safe_name
 from pipeline_steps.orchestration.settings import Settings
@@ -116,7 +123,8 @@ def judge(
         "identity": plan.identity,
     }
     if plan.same_as:
-        message = f"the run {plan.same_as} had the same data, settings and code"
+        same = "data" if only_drift(plan.trigger) else "data, settings and code"
+        message = f"the run {plan.same_as} had the same {same}"
         return Record(plan.run_id, "nothing new", message=message, **about)
     about["branch"] = branch_of(plan.run_id)
     if "evaluate" in done:
@@ -180,5 +188,6 @@ def make_record(run_id: str, settings: Settings) -> Record:
             record = _keep(store, plan, clone, settings)
         if record.outcome in _ENDINGS:
             store.write(record_name(plan.identity, dry_run=plan.dry_run), asdict(record))
+            store.write(trained_name(plan.data), asdict(record))
     store.write(f"{place_of(run_id)}/record.json", asdict(record))
     return record

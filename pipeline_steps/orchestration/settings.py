@@ -23,6 +23,7 @@ FORWARDED = (
     "SORTLINE_FEATURES",
     "SORTLINE_RELEASES",
     "SORTLINE_ENDPOINTS",
+    "SORTLINE_PREDICTION_LOG",
     "SORTLINE_NOTIFY_URL",
     "AWS_ENDPOINT_URL",
     "AWS_DEFAULT_REGION",
@@ -48,6 +49,8 @@ class Settings:
         endpoints: of model servers, comma-separated; None: they poll the model config file
             (SORTLINE_ENDPOINTS).
         notify_url: gets a POST with {"text": ...} at every ending, or None (SORTLINE_NOTIFY_URL).
+        prediction_log: of what is served, or None: no drift is looked for
+            (SORTLINE_PREDICTION_LOG).
     """
 
     repository: str
@@ -60,6 +63,7 @@ class Settings:
     releases: str | None
     endpoints: str | None
     notify_url: str | None
+    prediction_log: str | None = None
 
 
 def _required(variables: Mapping[str, str], name: str, example: str) -> str:
@@ -92,6 +96,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         releases=variables.get("SORTLINE_RELEASES") or None,
         endpoints=variables.get("SORTLINE_ENDPOINTS") or None,
         notify_url=variables.get("SORTLINE_NOTIFY_URL") or None,
+        prediction_log=variables.get("SORTLINE_PREDICTION_LOG") or None,
     )
 
 
