@@ -89,6 +89,7 @@ def _task(dag: Any, task: Any, contexts: dict[str, dict[str, Any]]) -> dict[str,
         "mapped": task.is_mapped,
         "downstream": sorted(task.downstream_task_ids),
         "rendered": {name: _rendered(dag, task, each) for name, each in contexts.items()},
+        "outlets": [asset.name for asset in task.outlets],
         "pod": _pod(task),
     }
 

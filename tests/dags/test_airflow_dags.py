@@ -143,6 +143,16 @@ def test_the_drift_alert_is_named_in_the_run_that_it_starts(parsed: Parsed) -> N
     assert "asset_triggered sortline_drift" in texts
 
 
+def test_new_data_and_a_drift_wake_the_retraining(parsed: Parsed) -> None:
+    outlets = {
+        name: task["outlets"]
+        for dag in _dags(parsed).values()
+        for name, task in dag["tasks"].items()
+        if task["outlets"]
+    }
+    assert outlets == {"look": ["sortline_dataset"], "look_for_drift": ["sortline_drift"]}
+
+
 def test_a_notification_is_sent_and_a_record_written_on_every_ending(parsed: Parsed) -> None:
     tasks = _retraining(parsed)
     assert tasks["record"]["rule"].endswith(("ALL_DONE", "all_done"))

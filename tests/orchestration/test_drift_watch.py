@@ -182,6 +182,7 @@ def test_a_drift_is_told_with_whether_there_is_new_data(
     assert list(settings.work.glob("scheduled--1/*")) == []
 
 
+@pytest.mark.slow
 def test_answers_like_those_of_the_test_split_wake_nobody(served: Settings, tmp_path: Path) -> None:
     log = _answered(tmp_path / "log", LABELS)
     found = look_for_drift("scheduled__2", replace(served, prediction_log=log), days=7)

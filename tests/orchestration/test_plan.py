@@ -9,7 +9,13 @@ from workspaces import git, write_params
 
 from pipeline_steps.errors import DataError, ParamsError, UnreachableError
 from pipeline_steps.orchestration.data_revision import CURRENT
-from pipeline_steps.orchestration.plan import Plan, Request, make_plan, record_name
+from pipeline_steps.orchestration.plan import (
+    Plan,
+    Request,
+    make_plan,
+    record_name,
+    trained_name,
+)
 from pipeline_steps.orchestration.run_store import RunStore
 from pipeline_steps.orchestration.settings import Settings
 
@@ -32,8 +38,8 @@ def _plan(settings: Settings, run_id: str = "run", **asked: object) -> Plan:
 
 
 def _finish(settings: Settings, plan: Plan) -> None:
-    name = record_name(plan.identity, dry_run=plan.dry_run)
-    RunStore(settings.run_store).write(name, {"run_id": plan.run_id})
+    for name in (record_name(plan.identity, dry_run=plan.dry_run), trained_name(plan.data)):
+        RunStore(settings.run_store).write(name, {"run_id": plan.run_id})
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are(settings: Settings) -> None:
@@ -97,6 +103,18 @@ def test_new_data_settings_or_code_make_a_run_new(settings: Settings, name: str)
     path.write_text(changed + "\n# changed\n" if name.endswith(".py") else changed)
     commit(Path(settings.repository), "change")
     assert _plan(settings, "again").same_as is None
+
+
+def test_a_drift_alert_alone_trains_only_on_new_data(settings: Settings) -> None:
+    _finish(settings, _plan(settings))
+    write_params(Path(settings.repository), {"seed": 7})
+    commit(Path(settings.repository), "another seed")
+    drift = "asset_triggered sortline_drift"
+    assert _plan(settings, "drift", trigger=drift).same_as == "run"
+    assert _plan(settings, "both", trigger=f"{drift} sortline_dataset").same_as is None
+    (Path(settings.repository) / "data.dvc").write_text(data_dvc(OTHER))
+    commit(Path(settings.repository), "more data")
+    assert _plan(settings, "new", trigger=drift).same_as is None
 
 
 def test_a_data_revision_is_a_commit_or_a_hash(settings: Settings) -> None:
