@@ -38,6 +38,7 @@ from pipeline_steps.models.phase import (
     read_dataset,
     run_phase,
 )
+from pipeline_steps.models.strategy import opened
 from pipeline_steps.params import FineTunePhase2, Params
 
 STAGE = "fine_tune_phase2"
@@ -97,7 +98,13 @@ def _settings(phase: FineTunePhase2, start: dict[str, Any]) -> FineTunePhase2:
 
 
 def run(params: Params, paths: Paths) -> Trained:
-    """Train tail and head; see the module's docstring."""
+    """Train tail and head, on the devices of `distribution`; see the module's docstring."""
+    # First of all: workers find each other before TensorFlow does anything else.
+    with opened(params.distribution, paths) as own:
+        return _train(params, own)
+
+
+def _train(params: Params, paths: Paths) -> Trained:
     started = time.monotonic()
     dataset = read_dataset(paths)
     network, _ = load_network(paths.phase1, params)

@@ -174,6 +174,13 @@ class FineTunePhase2(Phase):
     from_layer: NonNegativeInt | Annotated[str, Field(min_length=1)]
 
 
+class Distribution(Section):
+    """On how many devices phase 2 trains."""
+
+    strategy: Literal["single", "mirrored", "workers"]
+    timeout_s: Annotated[float, Field(gt=0.0, le=86400.0)]
+
+
 class Export(Section):
     """What is folded into the SavedModel, and how much of it is proved."""
 
@@ -277,6 +284,7 @@ class Params(Section):
     train: Train
     train_phase1: Phase
     fine_tune_phase2: FineTunePhase2
+    distribution: Distribution
     export: Export
     evaluate: Evaluate
     gate: Gate

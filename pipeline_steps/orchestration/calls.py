@@ -91,8 +91,9 @@ def dvc(folder: Path, *arguments: str, **extra: str) -> None:
     if done.status == 0:
         return
     what = f"`dvc {' '.join(arguments)}` failed; the last lines were:\n{done.said}"
-    found = _STEP_STATUS.findall(done.said)
-    if found and 0 < int(found[-1]) < _KILLED_BY_SHELL:
+    found = [int(status) for status in _STEP_STATUS.findall(done.said)]
+    lost = found and found[-1] == UnreachableError.exit_code
+    if found and not lost and 0 < found[-1] < _KILLED_BY_SHELL:
         raise SortlineError(f"{what}\nThe step's own message, above, says what to change.")
     raise UnreachableError(f"{what}\nIt may work when it is run again.")
 

@@ -69,10 +69,10 @@ def plan(  # noqa: PLR0913 (a command line's options)
 @retraining_app.command("stage")
 def stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")], run_id: RunId) -> None:
     """Do a stage of the graph in a throw-away clone."""
-    from pipeline_steps.orchestration.stage_run import run_stage
+    from pipeline_steps.orchestration.joining import run_worker
 
     with task_of(run_id, name) as settings:
-        run_stage(name, run_id, settings)
+        run_worker(name, run_id, settings)
 
 
 @retraining_app.command("features")

@@ -61,7 +61,7 @@ def _metrics(folder: Path, stage: Stage) -> dict[str, Any]:
     return {name: json.loads((folder / name).read_text("utf-8")) for name in stage.metrics}
 
 
-def _bring_features(clone: Clone, settings: Settings) -> None:
+def bring_features(clone: Clone, settings: Settings) -> None:
     """Features that other machines computed; what is missing is computed here."""
     if settings.features:
         done = sortline(clone.folder, "cache", "pull", settings.features, **clone.environment)
@@ -92,7 +92,7 @@ def work_on(clone: Clone, settings: Settings, plan: Plan, name: str) -> Done:
     stage = stage_of(graph, name)
     above = require_done(RunStore(settings.run_store), plan, closure(graph, name))
     if name in _TRAINING:
-        _bring_features(clone, settings)
+        bring_features(clone, settings)
     entry = _reproduce(clone, stage, above)
     check_deps(stage, entry, above)
     dvc(clone.folder, "push", "--quiet", "--run-cache", name, **clone.environment)
@@ -139,7 +139,7 @@ def fill_features(part: str, run_id: str, settings: Settings) -> None:
         write_lock(clone.folder, {name: done.lock for name, done in above.items()})
         needed = ("artifacts/manifest.parquet", "artifacts/views.parquet", "artifacts/start")
         dvc(clone.folder, "pull", "--quiet", *needed, "data/train", "data/val")
-        _bring_features(clone, settings)
+        bring_features(clone, settings)
         done = sortline(clone.folder, "cache", "fill", "--part", part, **clone.environment)
         require(done, f"`sortline cache fill --part {part}`")
         if settings.features:

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from training_parts import signal_examples
 
-from pipeline_steps.models.batches import Examples, Replay, epoch_batches, one_hot
+from pipeline_steps.models.batches import Examples, Replay, epoch_batches
 from pipeline_steps.models.features import Views
 from pipeline_steps.models.loop import Row, Trained, measure, train
 from pipeline_steps.params import Phase
@@ -44,24 +45,6 @@ _AVERAGED = {
 }
 
 
-def _examples(seed: int, images: int, extra_views: int) -> Examples:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(3, size=images)
-    count = np.full(images, 1 + extra_views)
-    rows = int(count.sum())
-    views = Views(
-        files=[Path("x")] * rows,
-        sha256=["0"] * rows,
-        vectors=np.zeros((rows, 1), "float32"),
-        labels=labels,
-        first=np.arange(images) * (1 + extra_views),
-        count=count,
-    )
-    # Weak signal, so that the best epoch comes early and the rate is reduced.
-    features = rng.normal(size=(rows, 8)) + 0.5 * np.repeat(labels, 1 + extra_views)[:, None]
-    return Examples(features.astype("float16"), views, one_hot(labels, 3))
-
-
 def _model() -> keras.Model:
     keras.utils.set_random_seed(7)
     return keras.Sequential(
@@ -89,7 +72,7 @@ def _kill_after(epochs: int) -> Callable[[Row], None]:
 def _train(
     settings: dict[str, Any], resume: Path, on_epoch: Callable[[Row], None]
 ) -> tuple[Trained, keras.Model]:
-    splits = (_examples(0, 90, 2), _examples(1, 40, 0))
+    splits = (signal_examples(0, 90, 2), signal_examples(1, 40, 0))
     model = _model()
     trained = train(
         model,
@@ -138,7 +121,7 @@ def test_decisions_are_those_of_keras_fit(tmp_path: Path) -> None:
 
 
 def test_an_epoch_sees_each_image_once_and_draws_its_views() -> None:
-    examples = _examples(0, 50, 3)
+    examples = signal_examples(0, 50, 3)
     by_row = Examples(np.arange(200, dtype="float32")[:, None], examples.views, examples.targets)
     seen = []
     for epoch in range(2):
@@ -155,7 +138,7 @@ def test_an_epoch_sees_each_image_once_and_draws_its_views() -> None:
 
 
 def test_every_epoch_of_a_warm_retrain_has_all_new_images_and_other_old_ones() -> None:
-    examples = _examples(0, 50, 3)
+    examples = signal_examples(0, 50, 3)
     new = np.isin(np.arange(50), [4, 44])
     by_row = replace(
         examples, features=np.arange(200, dtype="float32")[:, None], replay=Replay(new, 4.0)
@@ -173,7 +156,7 @@ def test_every_epoch_of_a_warm_retrain_has_all_new_images_and_other_old_ones() -
 
 def test_figures_of_an_epoch_are_over_all_batches(tmp_path: Path) -> None:
     trained, model = _train({**_REFERENCE, "epochs": 1}, tmp_path / "x", lambda _: None)
-    examples = _examples(1, 40, 0)
+    examples = signal_examples(1, 40, 0)
     many = Examples(
         np.tile(np.asarray(examples.features), (20, 1)),
         Views(

@@ -24,7 +24,7 @@ from pipeline_steps.orchestration.kubeflow import (
 )
 
 pytest_plugins = ["pod_fixtures"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 _MADE = ("POST", "recurringruns")
 _IMAGE = "registry.example/sortline-train:1.2.3"
 
@@ -107,7 +107,7 @@ class _Kubeflow(http.server.BaseHTTPRequestHandler):
             self.schedules[answer["recurring_run_id"]] = body["display_name"]
         elif path == "recurringruns":
             runs = [{"recurring_run_id": k, "display_name": v} for k, v in self.schedules.items()]
-            answer = {"recurring_runs": runs}
+            answer = {"recurringRuns": runs}
         elif (self.command, path) == ("POST", "experiments"):
             answer = {"experiment_id": "experiment-1", **body}
         text = json.dumps(answer).encode()
