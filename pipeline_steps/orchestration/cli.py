@@ -8,7 +8,7 @@ import typer
 
 from pipeline_steps.errors import ParamsError, SortlineError
 from pipeline_steps.orchestration.kubeflow_cli import app as kubeflow_commands
-from pipeline_steps.orchestration.task_command import RunId, skip, task_of
+from pipeline_steps.orchestration.running_task import RunId, skip, task_of
 from pipeline_steps.orchestration.watch_cli import app as watch_app
 
 app = typer.Typer()

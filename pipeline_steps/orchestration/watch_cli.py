@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline_steps.orchestration.task_command import RunId, skip, task_of
+from pipeline_steps.orchestration.running_task import RunId, skip, task_of
 
 app = typer.Typer()
 
