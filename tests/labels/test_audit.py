@@ -59,7 +59,8 @@ def test_labels_made_wrong_are_found_and_few_others() -> None:
     listed = set(table["path"])
     assert len(wrong & listed) >= 0.85 * WRONG
     assert len(listed - wrong) <= 0.2 * WRONG
-    true = {row.path: NAMES[(NAMES.index(row.given) - 1) % 3] for row in table.itertuples()}
+    given = zip(table["path"].tolist(), table["given"].tolist(), strict=True)
+    true = {path: NAMES[(NAMES.index(name) - 1) % 3] for path, name in given}
     hits = table[table["path"].isin(wrong)]
     assert (hits["suggested"] == hits["path"].map(true)).mean() > 0.9
     assert table["given_probability"].is_monotonic_increasing
