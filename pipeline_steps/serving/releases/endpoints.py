@@ -19,6 +19,7 @@ _LOOPBACK: Final = ("localhost:", "127.0.0.1:", "[::1]:", "unix:")
 _NO_PROXY: Final = (("grpc.enable_http_proxy", 0),)
 _PAUSE_S: Final = 0.1
 _PATIENCE_S: Final = 5.0  # A server that was told to reload has begun to load by then.
+_FORBIDDEN: Final = ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED")
 _LEAST_S: Final = 0.001  # gRPC takes no timeout of zero.
 
 
@@ -69,8 +70,14 @@ class Replica:
             ServingError: it does not take it, or not in time.
         """
         request = message("tensorflow.serving.ReloadConfigRequest")(config=config)
-        with self._explained():
-            status = self._reload(request, timeout=left(deadline)).status
+        try:
+            with self._explained():
+                status = self._reload(request, timeout=left(deadline)).status
+        except ServingError as error:
+            if error.code not in _FORBIDDEN:
+                raise
+            advice = f"{error} If it polls the config file instead, set promote.reload: false."
+            raise ServingError(error.code, error.target, advice) from error
         if status.error_code:
             code = name_of("tensorflow.error.Code", status.error_code)
             raise ServingError(code, self.target, f"{self.target}: {code}: {status.error_message}")

@@ -59,7 +59,7 @@ def test_a_replica_that_nobody_may_reload_is_waited_for(
     with Meddler(polling.at.grpc) as door:
         door.meddle = locked
         releases.targets = [door.target]
-        with pytest.raises(ServingError, match="PERMISSION_DENIED"):
+        with pytest.raises(ServingError, match=r"PERMISSION_DENIED.*promote\.reload: false"):
             releases.promote(2)
         releases.promote(2, reload=False, poll_s=POLL_S)
         assert releases.answers("stable") == releases.answers("canary") == [2]
