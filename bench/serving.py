@@ -173,9 +173,11 @@ def _verdict(held: bool, said: str) -> str:
 def _throughput(folder: Path, root: Path, server: Server, images: list[bytes]) -> dict[str, float]:
     asyncio.run(peak(server, images, ROUND_S))  # Everybody has traced and connected now.
     own, served = [], []
-    for _ in range(3):
+    for number in range(1, 4):
         own.append(_in_process_once(folder, root))
         served.append(asyncio.run(peak(server, images, ROUND_S)).codes["OK"] / ROUND_S)
+        rates = f"{own[-1]:.1f} images/s in process, {served[-1]:.1f} from the server"
+        print(f"round {number} of 3: {rates}", flush=True)
     return {"in_process": statistics.median(own), "server": statistics.median(served)}
 
 
