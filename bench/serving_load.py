@@ -5,6 +5,7 @@ taken from the server's.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -50,7 +51,9 @@ class Seen:
     faults: list[str] = field(default_factory=list)
 
     def quantile_s(self, share: float) -> float:
-        """A quantile of the latencies."""
+        """A quantile of the latencies; NaN when nothing was answered."""
+        if not self.latencies_s:
+            return math.nan
         ordered = sorted(self.latencies_s)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
