@@ -1,8 +1,8 @@
 """What Airflow costs: the DAG's time over that of `dvc repro`, on the same images and recipe.
 
-    python bench/airflow_overhead.py [--recipe demo] [--images 19723]
+    python bench/airflow_overhead.py [--recipe demo] [--images 19723] [--data data]
 
-Makes two repositories of this commit with so many images of `data/`, each with a cache and features
+Makes two repositories of this commit with so many images of DIR, each with a cache and features
 of its own. In one runs `dvc repro`; in the other, `sortline airflow up`'s Airflow runs the DAG as a
 dry run. Infra validation, which `dvc repro` has not, is taken off. Prints a table and writes it as
 JSON.
@@ -41,13 +41,17 @@ def _call(folder: Path, *command: str) -> None:
     subprocess.run(command, cwd=folder, check=True, env={**os.environ, **identity, "PATH": path})
 
 
-def make_repository(folder: Path, recipe: str, images: int) -> int:
+def make_repository(folder: Path, recipe: str, data: Path, images: int) -> int:
     """A clone with so many images, and the recipe in params.yaml; the number of images."""
     from ruamel.yaml import YAML
 
     _call(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
-    files = sum(1 for _ in (ROOT / "data").glob("*/*/*"))
-    linked = link_images(ROOT / "data", folder, min(1.0, images / files))
+    files = sum(1 for _ in data.glob("*/*/*"))
+    if not files:
+        raise SystemExit(
+            f"{data} has no images: run `sortline generate`, or name another by --data."
+        )
+    linked = link_images(data, folder, min(1.0, images / files))
     settings = overlay(
         read_yaml(folder / "params.yaml"), read_yaml(ROOT / f"recipes/{recipe}.yaml")
     )
@@ -105,21 +109,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--images", type=int, default=19723)
+    parser.add_argument("--data", type=Path, default=ROOT / "data")
     arguments = parser.parse_args()
     os.environ.pop("SORTLINE_STATE_DIR", None)
     # Beside the data: a hard link does not cross file systems.
     with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench.", suffix=".partial") as name:
         plain, scheduled = Path(name) / "plain", Path(name) / "scheduled"
-        images = make_repository(plain, arguments.recipe, arguments.images)
+        images = make_repository(plain, arguments.recipe, arguments.data, arguments.images)
         shutil.copytree(plain, scheduled)
         dag_s, tasks = time_of_dag(scheduled)
         repro_s = time_of_repro(plain)
     overhead = dag_s - repro_s
-    result = {"images": images, "recipe": arguments.recipe, "dag_s": round(dag_s, 1)}
+    load = round(os.getloadavg()[2], 1)
+    result = {
+        "images": images,
+        "recipe": arguments.recipe,
+        "load_15min": load,
+        "dag_s": round(dag_s, 1),
+    }
     result |= {"repro_s": round(repro_s, 1), "overhead_s": round(overhead, 1), "tasks_s": tasks}
     RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print("| images | dvc repro | DAG | more |", "|---|---|---|---|", sep="\n")
-    print(f"| {images:,} | {repro_s:.0f} s | {dag_s:.0f} s | {overhead:+.0f} s |")
+    print("| images | dvc repro | DAG | more | load |", "|---|---|---|---|---|", sep="\n")
+    print(f"| {images:,} | {repro_s:.0f} s | {dag_s:.0f} s | {overhead:+.0f} s | {load} |")
     held = overhead <= LIMIT_S
     print(f"{'ok' if held else 'MISSED'}: {overhead:.0f} s more, at most {LIMIT_S:.0f}")
     return int(not held)

@@ -26,7 +26,7 @@ the tasks below `blessing` are skipped, the run is green, and nothing has to be 
 import os
 from datetime import timedelta
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param, TriggerRule
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Label, Param, TriggerRule
 
 from pipeline_steps.orchestration.airflow_tasks import (
     DATASET,
@@ -157,7 +157,7 @@ with DAG(
         stages[above] >> stages[below]
     for name, stage in graph.items():
         if not stage.upstream:
-            resolve >> stages[name]
+            resolve >> Label("not trained before") >> stages[name]
     if PARTS:
         calls = [
             ("retraining", "features", f"{part}/{PARTS}", "--run-id", RUN_ID)
@@ -168,6 +168,7 @@ with DAG(
             >> add_mapped(FEATURES, calls)
             >> stages["train_phase1"]
         )
-    stages["gate"] >> blessing >> validated >> published >> promoted >> record >> notified
+    stages["gate"] >> blessing >> Label("blessed") >> validated
+    validated >> published >> promoted >> record >> notified
     # The run's state is the record's; the notification is told of either.
     notified.as_teardown()

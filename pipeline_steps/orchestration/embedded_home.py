@@ -107,7 +107,9 @@ def _airflow_variables(home: Home) -> dict[str, str]:
         "API__SECRET_KEY": home.secret,
         "API_AUTH__JWT_SECRET": home.secret,
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+        # Airflow's five seconds are too short on a busy laptop: tasks were lost, and tried again.
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
         "LOGGING__LOGGING_LEVEL": "INFO",
     }
