@@ -4,7 +4,7 @@
 # digests cannot be looked up where this was written.
 FROM python:3.11.14-slim-bookworm AS build
 # The laptop stack adds the training packages: its tasks run where the scheduler is.
-ARG EXTRAS="--extra airflow"
+ARG EXTRAS="--extra airflow-postgresql"
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 COPY infra/docker/uv.lock ./

@@ -7,13 +7,16 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline_steps.artifacts import write_json
+from pipeline_steps.errors import ParamsError
 from pipeline_steps.orchestration.airflow_api import AirflowApi
 
 USER = "admin"
 _SECRET_BYTES = 64
+_DRIVER = "psycopg2"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,12 @@ def free_port() -> int:
 def _database(folder: Path, address: str | None) -> str:
     if not address:
         return f"sqlite:///{folder / 'airflow.db'}"
-    return address.replace("postgresql://", "postgresql+psycopg2://", 1)
+    if find_spec(_DRIVER) is None:
+        raise ParamsError(
+            f"PostgreSQL was asked for by SORTLINE_AIRFLOW_DB, and {_DRIVER} is not installed."
+            " Run `pip install 'sortline[airflow-postgresql]'`, or unset it to use SQLite."
+        )
+    return address.replace("postgresql://", f"postgresql+{_DRIVER}://", 1)
 
 
 def _kept_secrets(folder: Path) -> dict[str, str]:
@@ -80,6 +88,9 @@ def prepare(root: Path, folder: Path, port: int, database: str | None = None) ->
         folder: for everything that Airflow keeps.
         port: 0 for a free one.
         database: postgresql://..., or None: SQLite in the folder.
+
+    Raises:
+        ParamsError: the database's driver is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kept = _kept_secrets(folder)

@@ -2,10 +2,12 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline_steps.errors import ParamsError
 from pipeline_steps.orchestration.embedded_home import (
     environment,
     prepare,
@@ -36,6 +38,14 @@ def test_what_the_user_sets_goes_before_ours(tmp_path: Path) -> None:
 def test_postgresql_is_reached_by_its_plain_address(tmp_path: Path) -> None:
     home = prepare(tmp_path, tmp_path / ".airflow", 8080, "postgresql://me@host/airflow")
     assert home.database == "postgresql+psycopg2://me@host/airflow"
+
+
+def test_a_missing_driver_is_named_with_the_extra_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    with pytest.raises(ParamsError, match=r"sortline\[airflow-postgresql\]"):
+        prepare(tmp_path, tmp_path / ".airflow", 8080, "postgresql://me@host/airflow")
 
 
 def test_a_person_in_the_repository_reaches_it_without_settings(
