@@ -24,6 +24,7 @@ from typing import Any
 
 from steps import ROOT, link_images
 
+from pipeline_steps.errors import UnreachableError
 from pipeline_steps.orchestration import embedded
 from pipeline_steps.orchestration.airflow_api import AirflowApi
 from pipeline_steps.orchestration.embedded_home import prepare
@@ -79,7 +80,10 @@ def _seconds(value: dict[str, Any]) -> float:
 
 def _ended(api: AirflowApi, path: str) -> dict[str, Any]:
     while True:
-        run: dict[str, Any] = api.call("GET", path)
+        try:
+            run: dict[str, Any] = api.call("GET", path)
+        except UnreachableError:
+            continue  # The machine is busy with the very work that is timed.
         if run["state"] in ("success", "failed"):
             return run
         time.sleep(_POLL_S)

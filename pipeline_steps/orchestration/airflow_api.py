@@ -10,6 +10,7 @@ from typing import Any
 from pipeline_steps.errors import SortlineError, UnreachableError
 
 _TIMEOUT_S = 30.0
+_READS = 3  # A read that a busy server did not answer in time is simply asked again.
 
 
 class AirflowApi:
@@ -46,6 +47,11 @@ class AirflowApi:
         """Call `path` below /api/v2, signing in first when that was not done yet."""
         if self._token is None:
             self._token = self._send("POST", "/auth/token", self._credentials)["access_token"]
+        for _ in range(_READS - 1 if method == "GET" else 0):
+            try:
+                return self._send(method, f"/api/v2{path}", body)
+            except UnreachableError:
+                continue
         return self._send(method, f"/api/v2{path}", body)
 
     def health(self) -> dict[str, Any]:
