@@ -9,8 +9,20 @@ from pathlib import Path
 
 import psutil
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor")
+from pipeline_steps.orchestration.settings import KUBERNETES, execution_mode
+
+_COMPONENTS = ("api-server", "scheduler", "dag-processor")
 _STOP_S = 15.0
+
+
+def components_for(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of what has to run; tasks that are pods wait in a triggerer.
+
+    Raises:
+        ParamsError: SORTLINE_EXECUTION is neither local nor kubernetes.
+    """
+    pods = execution_mode(variables) == KUBERNETES
+    return (*_COMPONENTS, "triggerer") if pods else _COMPONENTS
 
 
 def airflow_command(*arguments: str) -> list[str]:

@@ -14,7 +14,7 @@ from types import FrameType
 
 from pipeline_steps.artifacts import exclusive
 from pipeline_steps.errors import SortlineError, UnreachableError
-from pipeline_steps.orchestration.components import COMPONENTS, Components, airflow_command
+from pipeline_steps.orchestration.components import Components, airflow_command, components_for
 from pipeline_steps.orchestration.embedded_home import (
     USER,
     Home,
@@ -93,7 +93,7 @@ def running(home: Home, leave: threading.Event) -> Iterator[Components]:
         migrate(variables)
         components = Components(home.folder, variables)
         stack.callback(components.stop)
-        for name in COMPONENTS:
+        for name in components_for(variables):
             components.start(name)
         wait_until_ready(home, components, leave)
         if not leave.is_set():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline_steps.errors import ParamsError
+from pipeline_steps.orchestration.components import components_for
 from pipeline_steps.orchestration.embedded_home import (
     environment,
     prepare,
@@ -38,6 +39,11 @@ def test_what_the_user_sets_goes_before_ours(tmp_path: Path) -> None:
 def test_postgresql_is_reached_by_its_plain_address(tmp_path: Path) -> None:
     home = prepare(tmp_path, tmp_path / ".airflow", 8080, "postgresql://me@host/airflow")
     assert home.database == "postgresql+psycopg2://me@host/airflow"
+
+
+def test_tasks_that_are_pods_do_not_wait_for_ever() -> None:
+    assert "triggerer" in components_for({"SORTLINE_EXECUTION": "kubernetes"})
+    assert "triggerer" not in components_for({})
 
 
 def test_a_missing_driver_is_named_with_the_extra_that_brings_it(
