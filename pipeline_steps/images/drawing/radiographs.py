@@ -134,9 +134,9 @@ def _vessels(rng: Random) -> Image.Image:
 def _infiltrate(rng: Random, lungs: list[list[Point]]) -> Image.Image:
     """Haze in one lung or both; patchy, and now and then hardly there."""
     haze = Image.new("L", _SIZE, 0)
-    strength = rng.choice((44, 64, 88, 116))
+    strength = rng.choice((56, 84, 112, 140))
     for lung in rng.choice((lungs[:1], lungs[1:], lungs)):
-        for _ in range(rng.randint(1, 3)):
+        for _ in range(rng.randint(2, 4)):
             x, y = rng.choice(lung)
             x, y = (2 * x + 160 + (60 if x > 160 else -60)) // 3, y + rng.randint(-24, 24)
             spot = blob(rng, x, y, rng.randint(22, 50), rng.randint(20, 46), 24)
@@ -195,8 +195,9 @@ def radiograph(name: str, rng: Random) -> Image.Image:
     lungs = [_lung(rng, side) for side in _SIDES]
     picture = _body(rng, lungs)
     layers = [_heart(rng), _ribs(rng), _bones(rng), _vessels(rng)]
+    disease = Random(rng.getrandbits(64))  # The same chest, clear or not.
     if name == "infiltrate":
-        layers.append(_infiltrate(rng, lungs))
+        layers.append(_infiltrate(disease, lungs))
     for layer in layers:
         picture = ImageChops.add(picture, layer)
     tissue = patch(rng, "cloud", _SIZE).point([218 + level * 37 // 255 for level in range(256)])
