@@ -201,7 +201,8 @@ class Replicas:
         values = np.array(list(row.values()), "float64")
         with _together("the end of an epoch", self._timeout_s):
             agreed = self._from_chief(values)
-        return dict(zip(row, map(float, agreed), strict=True))
+        # An epoch's number stays a whole one.
+        return {name: type(row[name])(value) for name, value in zip(row, agreed, strict=True)}
 
     def _step_of(self, model: keras.Model) -> Callable[..., Any]:
         # One graph for each phase, and in it one for each size of a share.
