@@ -21,6 +21,7 @@ from pipeline_steps.entry import step_main
 from pipeline_steps.errors import DataError
 from pipeline_steps.models import metrics
 from pipeline_steps.models.bootstrap import intervals
+from pipeline_steps.models.ranking import pr_auc, roc_auc
 from pipeline_steps.params import Params
 from pipeline_steps.reporting.evaluation import INVALID, draw_figures, draw_mistakes
 from pipeline_steps.serving.contract import model_digest
@@ -98,6 +99,27 @@ def gaps(trained: dict[str, float], test_accuracy: float) -> dict[str, float]:
     }
 
 
+def two_classes(
+    truth: metrics.Ints, scores: Scores, threshold: float | None
+) -> dict[str, Any] | None:
+    """Ranking of the second class over the images with an answer; None for more classes than two.
+
+    Areas are null where the images are all of one class.
+    """
+    if len(scores.labels) != 2:
+        return None
+    positive, valid = truth[scores.valid] == 1, scores.valid
+    given = scores.probabilities[valid, 1]
+    both = bool(positive.any() and not positive.all())
+    return {
+        "positive": scores.labels[1],
+        "threshold": threshold,
+        "roc_auc": roc_auc(given, positive) if both else None,
+        "pr_auc": pr_auc(given, positive) if both else None,
+        "positive_share": float(positive.mean()),
+    }
+
+
 def summarise(truth: metrics.Ints, scores: Scores, params: Params) -> dict[str, Any]:
     """Every figure that needs only the answers [N] and the true classes [N].
 
@@ -165,6 +187,7 @@ def evaluate(params: Params, paths: Paths) -> Evaluation:
     truth = label_ids(files["label"], tuple(model.labels))
     scores = score_files(model, files, paths.root, "evaluate")
     found = summarise(truth, scores, params)
+    found["two_classes"] = two_classes(truth, scores, model.contract.threshold)
     found["core"] = core_metrics(truth, scores, files["core"].to_numpy(bool))
     found["gaps"] = gaps(facts["metrics"], found["accuracy"])
     found["model_digest"] = model_digest(folder)
@@ -192,6 +215,10 @@ def _write(result: Evaluation, params: Params, paths: Paths) -> None:
         draw_mistakes(result.predictions, params, paths.root, target / "mistakes.png")
 
 
+def _shown(area: float | None) -> str:
+    return "not defined" if area is None else f"{area:.4f}"
+
+
 def run(params: Params, paths: Paths) -> Evaluation:
     """Run the step."""
     result = evaluate(params, paths)
@@ -202,6 +229,12 @@ def run(params: Params, paths: Paths) -> Evaluation:
         f" calibration error {found['ece']:.4f} on {found['images']} images;"
         f" {result.latency['p50_ms']:.1f} ms an image"
     )
+    if ranked := found["two_classes"]:
+        print(
+            f"evaluate: {ranked['positive']} from {ranked['threshold'] or 0.5} on; area under the"
+            f" ROC curve {_shown(ranked['roc_auc'])}, under the precision-recall curve"
+            f" {_shown(ranked['pr_auc'])} (by chance {ranked['positive_share']:.4f})"
+        )
     for kind, file in found["litert"].items():
         low, high = file["interval"]
         print(

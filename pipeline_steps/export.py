@@ -26,9 +26,11 @@ from pipeline_steps.models.calibration import (
     MIN_TEMPERATURE,
     fit_temperature,
     negative_log_likelihood,
+    probabilities,
 )
 from pipeline_steps.models.logits import read_logits
 from pipeline_steps.models.network import load_network
+from pipeline_steps.models.ranking import youden_threshold
 from pipeline_steps.params import Params
 from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
 from pipeline_steps.serving.graph import (
@@ -52,13 +54,15 @@ _ORIENTATION = "ignored by the graph: apply it before sending, as ingest did"
 class Calibration:
     """The temperature, and the validation split's negative log-likelihood at 1 and at it.
 
-    `at_limit`: it was fitted, and the split would have it further out than we go.
+    `at_limit`: it was fitted, and the split would have it further out than we go. `threshold`: of
+    the second class, where there is one logit for two; None elsewhere.
     """
 
     temperature: float
     at_limit: bool
     nll_before: float
     nll_after: float
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,9 +100,10 @@ def read_manifest(paths: Paths, labels: tuple[str, ...]) -> pd.DataFrame:
 
 
 def calibrate(
-    logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64], wanted: float | str
+    logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64], params: Params
 ) -> Calibration:
-    """Fit the temperature, or take the one that params give."""
+    """Fit the temperature and the threshold, or take those that params give."""
+    wanted = params.export.temperature
     fitted = isinstance(wanted, str)
     value = fit_temperature(logits, class_ids) if isinstance(wanted, str) else wanted
     # Rounded, so that the number in the report and the contract is the one in the graph.
@@ -108,7 +113,18 @@ def calibrate(
         fitted and not MIN_TEMPERATURE * 1.001 < temperature < MAX_TEMPERATURE / 1.001,
         negative_log_likelihood(logits, class_ids),
         negative_log_likelihood(logits, class_ids, temperature),
+        _threshold(probabilities(logits, temperature), class_ids, params),
     )
+
+
+def _threshold(
+    given: npt.NDArray[np.float64], class_ids: npt.NDArray[np.int64], params: Params
+) -> float | None:
+    if params.head.activation != "sigmoid":
+        return None
+    wanted = params.export.threshold
+    value = youden_threshold(given[:, 1], class_ids == 1) if isinstance(wanted, str) else wanted
+    return float(f"{value:.6g}")
 
 
 def describe(
@@ -124,6 +140,7 @@ def describe(
         preprocessing=Preprocessing(
             image_size_px=exported.image_size_px,
             resize=_RESIZE,
+            channels=architecture.channels,
             scale=architecture.scale,
             offset=architecture.offset,
             max_pixels=exported.max_pixels,
@@ -131,6 +148,7 @@ def describe(
             exif_orientation=_ORIENTATION,
         ),
         temperature=exported.temperature,
+        threshold=exported.threshold,
         train_class_counts={label: int(counts.get(label, 0)) for label in exported.labels},
         versions={
             "sortline": pipeline_steps.__version__,
@@ -197,13 +215,14 @@ def run(params: Params, paths: Paths) -> Report:
     files = manifest[manifest["split"] == "val"]
     logits = read_logits(paths.phase2, files["sha256"].tolist())
     ids = np.array([labels.index(label) for label in files["label"]], np.int64)
-    calibration = calibrate(logits, ids, params.export.temperature)
+    calibration = calibrate(logits, ids, params)
     exported = Exported(
         network,
         labels,
         calibration.temperature,
         params.backbone.image_size_px,
         params.images.max_pixels,
+        calibration.threshold,
     )
     report = write_export(exported, calibration, manifest, params, paths)
     write_json(paths.reports / "export.json", asdict(report))

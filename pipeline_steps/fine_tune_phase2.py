@@ -1,6 +1,7 @@
-"""Phase 2: the backbone from a layer upwards learns with the head, at a smaller rate.
+"""Phase 2, or as many as `fine_tune_phase2.phases` lists: the backbone learns with the head.
 
-Only the part above the cut runs: its inputs, the frozen part's features, are computed once.
+In each, only the part above its cut runs: its inputs, the frozen part's features, are computed
+once. Where everything trains, its inputs are pixels. Without any phase, phase 1 is the result.
 
 Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `data/`, `artifacts/phase1/`,
 `artifacts/start/`.
@@ -10,6 +11,7 @@ Refuses: a layer that the backbone does not have; an empty split.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,27 +21,28 @@ import numpy as np
 from pipeline_steps.artifacts import Paths, read_json, sha256_file
 from pipeline_steps.entry import step_main
 from pipeline_steps.models.backbones import (
-    cut_below,
+    first_trained,
     head_of,
-    layer_index,
     set_trainable_from,
     tail_of,
+    worthwhile_cut,
 )
 from pipeline_steps.models.batches import Examples, Replay
-from pipeline_steps.models.features import identity_of
+from pipeline_steps.models.features import Extractor, identity_of
 from pipeline_steps.models.folding import fold_batchnorm
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import load_network
 from pipeline_steps.models.phase import (
-    PhaseRun,
+    Dataset,
     examples_of,
     extractor_of,
     learnt_from,
+    pixels_of,
     read_dataset,
-    run_phase,
 )
-from pipeline_steps.models.strategy import opened
-from pipeline_steps.params import FineTunePhase2, Params
+from pipeline_steps.models.stage import PhaseRun, StageRun, run_stage
+from pipeline_steps.models.weights import digest_weights
+from pipeline_steps.params import FineTune, Params
 
 STAGE = "fine_tune_phase2"
 
@@ -51,23 +54,24 @@ def frozen_part(network: keras.Model, cut: int) -> keras.Model:
 
 
 def trained_part(network: keras.Model, cut: int) -> keras.Model:
-    """Features at layer `cut` to logits; shares its variables with `network`."""
+    """Features at layer `cut` (0: pixels) to logits; shares its variables with `network`."""
     tail = fold_batchnorm(tail_of(network.get_layer("backbone"), cut))
-    features = keras.Input(tail.input_shape[1:], name="features")
+    inputs = features = keras.Input(tail.input_shape[1:], name="features")
+    if cut == 0:
+        inputs = keras.Input(network.input_shape[1:], name="pixels")
+        features = keras.Model(network.input, network.get_layer("scale").output)(inputs)
     pooled = network.get_layer("pooling")(tail(features))
-    return keras.Model(features, network.get_layer("head")(pooled), name="trained_part")
+    return keras.Model(inputs, network.get_layer("head")(pooled), name="trained_part")
 
 
-def _facts(before: dict[str, Any], network: keras.Model, cut: int, first: int) -> dict[str, Any]:
+def _resolved(network: keras.Model, cut: int, first: int) -> dict[str, Any]:
     layers = network.get_layer("backbone").layers
     frozen = [
         not layer.trainable
         for layer in layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    kept = ("labels", "architecture", "weights", "weights_sha256", "start")
     return {
-        **{name: before[name] for name in kept},
         "cut_layer": layers[cut].name,
         "from_layer": layers[first].name,
         "from_layer_index": first,
@@ -85,7 +89,7 @@ def _replayed(train: Examples, start: dict[str, Any], paths: Paths) -> Examples:
     return replace(train, replay=Replay(is_new, start["replay"]))
 
 
-def _settings(phase: FineTunePhase2, start: dict[str, Any]) -> FineTunePhase2:
+def _settings(phase: FineTune, start: dict[str, Any]) -> FineTune:
     """The phase as params have it; shorter and gentler for weights that have been through it."""
     if not start["champion"]:
         return phase
@@ -97,44 +101,79 @@ def _settings(phase: FineTunePhase2, start: dict[str, Any]) -> FineTunePhase2:
     return phase.model_copy(update=changes)
 
 
+def _extractor(
+    network: keras.Model, cut: int, moved: int, weights: str | None, params: Params
+) -> Extractor:
+    """Of features at the cut; those below `moved` are still the pretrained ones."""
+    frozen, name = frozen_part(network, cut), network.get_layer("backbone").layers[cut].name
+    if moved <= cut:
+        weights = digest_weights(frozen)
+    return extractor_of(frozen, identity_of(params.backbone, weights, name, params.seed))
+
+
+def phase_runs(
+    network: keras.Model, before: dict[str, Any], dataset: Dataset, params: Params, paths: Paths
+) -> Iterator[PhaseRun]:
+    """Each phase, set up when the one before it has trained.
+
+    Args:
+        network: the classifier, with the weights of phase 1.
+        before: facts of phase 1.
+        dataset: rows of both splits.
+        params: the settings.
+        paths: of the graph.
+
+    Raises:
+        ParamsError: a phase starts at a layer that the backbone does not have.
+    """
+    backbone, phases = network.get_layer("backbone"), params.fine_tune_phase2.phases
+    name = params.backbone.architecture
+    firsts = [first_trained(backbone, each.from_layer, name) for each in phases]
+    # A champion has been through all phases before.
+    moved = min(firsts) if before["start"]["champion"] and firsts else len(backbone.layers)
+    for phase, first in zip(phases, firsts, strict=True):
+        set_trainable_from(backbone, first, batchnorm=phase.batchnorm == "train")
+        cut = worthwhile_cut(backbone, first)
+        print(f"{STAGE}: from {backbone.layers[first].name}, cut at {backbone.layers[cut].name}")
+        extractor, uses = None, None
+        if cut:
+            extractor = _extractor(network, cut, moved, before["weights_sha256"], params)
+            (train, val), uses = examples_of(dataset, extractor, params, paths)
+        else:
+            train, val = pixels_of(dataset, params)
+        yield PhaseRun(
+            trained_part(network, cut),
+            _settings(phase, before["start"]),
+            (_replayed(train, before["start"], paths), val),
+            _resolved(network, cut, first),
+            learnt_from(params, extractor),
+            uses,
+        )
+        moved = min(moved, first)
+
+
 def run(params: Params, paths: Paths) -> Trained:
-    """Train tail and head, on the devices of `distribution`; see the module's docstring."""
-    # First of all: workers find each other before TensorFlow does anything else.
-    with opened(params.distribution, paths) as own:
-        return _train(params, own)
-
-
-def _train(params: Params, paths: Paths) -> Trained:
+    """Train every phase; see the module's docstring."""
     started = time.monotonic()
     dataset = read_dataset(paths)
     network, _ = load_network(paths.phase1, params)
     before = read_json(paths.phase1 / "facts.json", "dvc repro train_phase1")
-    backbone = network.get_layer("backbone")
-    first = layer_index(backbone, params.fine_tune_phase2.from_layer)
-    cut = cut_below(backbone, first)
-    identity = identity_of(
-        params.backbone, before["weights_sha256"], backbone.layers[cut].name, params.seed
-    )
-    extractor = extractor_of(frozen_part(network, cut), identity)
-    (train, val), uses = examples_of(dataset, extractor, params, paths)
-    splits = (_replayed(train, before["start"], paths), val)
-    set_trainable_from(backbone, first)
-    job = PhaseRun(
-        stage=STAGE,
-        network=network,
-        trained=trained_part(network, cut),
-        phase=_settings(params.fine_tune_phase2, before["start"]),
-        first_epoch=before["last_epoch"],
-        facts=_facts(before, network, cut, first),
-        uses=uses,
+    kept = ("labels", "architecture", "weights", "weights_sha256", "start")
+    stage = StageRun(
+        STAGE,
+        network,
+        facts={name: before[name] for name in kept},
+        inputs={
+            "data": dataset.digest(),
+            "start": sha256_file(paths.phase1 / "weights.safetensors"),
+            "replay": before["start"]["replay"],
+        },
+        before=before,
+        seed=params.seed,
+        start=paths.phase1,
         started=started,
     )
-    inputs = {
-        **learnt_from(extractor, params),
-        "start": sha256_file(paths.phase1 / "weights.safetensors"),
-        "replay": before["start"]["replay"],
-    }
-    return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
+    return run_stage(stage, phase_runs(network, before, dataset, params, paths), paths)
 
 
 def main() -> None:

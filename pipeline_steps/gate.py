@@ -69,8 +69,32 @@ def quality_verdicts(gate: Gate, found: dict[str, Any]) -> list[Verdict]:
             gate.min_macro_f1,
             f"macro-F1 {with_interval(f1, bars['macro_f1'])} {on}",
         ),
+        *ranking_verdicts(gate, found),
         *_at_most("max_ece", ece, gate.max_ece, f"calibration error {ece:.3f} in 15 bins {on}"),
     ]
+
+
+def ranking_verdicts(gate: Gate, found: dict[str, Any]) -> list[Verdict]:
+    """Floors on the areas under the curves of two classes.
+
+    Raises:
+        GateError: one is asked for, and there is no such area.
+    """
+    asked = {"min_roc_auc": gate.min_roc_auc, "min_pr_auc": gate.min_pr_auc}
+    ranked = found.get("two_classes") or {}
+    verdicts = []
+    for name, floor in asked.items():
+        area = ranked.get(name.removeprefix("min_"))
+        if floor is not None and area is None:
+            raise GateError(
+                f"gate.{name} is {floor}, and there is no such area: it takes a model of two"
+                f" classes, and test images of both. Set gate.{name}: null."
+            )
+        if area is not None:
+            curve = "ROC" if name == "min_roc_auc" else "precision-recall"
+            reason = f"area under the {curve} curve of {ranked['positive']} {area:.3f}"
+            verdicts += _at_least(name, area, floor, reason)
+    return verdicts
 
 
 def recall_verdict(gate: Gate, per_class: dict[str, dict[str, Any]]) -> list[Verdict]:

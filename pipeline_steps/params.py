@@ -4,7 +4,7 @@ There are no defaults in here: what changes a result stands in params.yaml, wher
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -22,6 +22,16 @@ Mode = Literal[
     "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCCK", "I;16", "LA;16", "RGB;16", "RGBA;16"
 ]
 LiteRt = Literal["float32", "int8"]
+# The registry is models/backbones.py; the names stand here so that a wrong one stops at once.
+ArchitectureName = Literal[
+    "mobilenet_v2",
+    "resnet18",
+    "resnet50",
+    "efficientnet_b0",
+    "xception_small",
+    "baseline_cnn",
+    "mnist_convnet",
+]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -102,18 +112,33 @@ class Augment(Section):
 class Backbone(Section):
     """The pretrained part of the network, and the size of the images it sees."""
 
-    architecture: Literal["mobilenet_v2"]
+    architecture: ArchitectureName
     alpha: Annotated[float, Field(gt=0.0, le=2.0)]
-    image_size_px: Annotated[int, Field(ge=32, le=1024)]
+    image_size_px: Annotated[int, Field(ge=8, le=1024)]
     weights: Annotated[str, Field(min_length=1)] | None
+
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        if self.architecture != "mobilenet_v2" and self.alpha != 1.0:
+            raise ValueError(f"alpha is ignored by {self.architecture}: set it to 1.0")
+        return self
 
 
 class Head(Section):
-    """What turns pooled features into one logit a class."""
+    """What turns features into logits: one a class, or a single one for two classes."""
 
-    pooling: Literal["average", "max"]
+    pooling: Literal["average", "max", "flatten"]
+    batchnorm: bool
     hidden_units: Annotated[int, Field(ge=0, le=65536)]
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    activation: Literal["softmax", "sigmoid"]
+
+
+class Objective(Section):
+    """What training minimises."""
+
+    loss: Literal["one_hot", "sparse"]
+    balance: Literal["none", "class_weights", "sampling"]
 
 
 class Features(Section):
@@ -168,10 +193,37 @@ class Phase(Section):
         return self
 
 
-class FineTunePhase2(Phase):
-    """Phase 2: the backbone from a layer upwards, and the head."""
+class Last(Section):
+    """The last N layers of the backbone."""
 
-    from_layer: NonNegativeInt | Annotated[str, Field(min_length=1)]
+    last: PositiveInt
+
+
+FromLayer = Literal["all", "default"] | NonNegativeInt | Annotated[str, Field(min_length=1)] | Last
+
+
+class FineTune(Phase):
+    """A phase in which the backbone learns from a layer upwards, and the head."""
+
+    from_layer: FromLayer
+    batchnorm: Literal["frozen", "train"]
+
+
+class FineTunePhase2(FineTune):
+    """All that follows phase 1: what its phases have in common, and each of them in order."""
+
+    phases: list[FineTune]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_phases(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("phases"), list):
+            return values
+        shared = {key: value for key, value in values.items() if key in FineTune.model_fields}
+        complete = [
+            {**shared, **each} if isinstance(each, Mapping) else each for each in values["phases"]
+        ]
+        return {**values, "phases": complete}
 
 
 class Distribution(Section):
@@ -185,6 +237,7 @@ class Export(Section):
     """What is folded into the SavedModel, and how much of it is proved."""
 
     temperature: Literal["fit"] | Annotated[float, Field(gt=0.01, le=100.0)]
+    threshold: Literal["fit"] | Annotated[float, Field(gt=0.0, lt=1.0)]
     parity_images: Annotated[int, Field(ge=1, le=4096)]
     litert: list[LiteRt]
     litert_images: Annotated[int, Field(ge=1, le=4096)]
@@ -210,6 +263,8 @@ class Gate(Section):
     min_accuracy: Share | None
     min_macro_f1: Share | None
     min_recall: Share | None
+    min_roc_auc: Share | None
+    min_pr_auc: Share | None
     max_ece: Share | None
     max_train_test_gap: Share | None
     max_latency_ratio: Annotated[float, Field(gt=0.0)] | None
@@ -281,8 +336,9 @@ class Params(Section):
     backbone: Backbone
     head: Head
     features: Features
+    objective: Objective
     train: Train
-    train_phase1: Phase
+    train_phase1: Phase | None
     fine_tune_phase2: FineTunePhase2
     distribution: Distribution
     export: Export
@@ -294,22 +350,53 @@ class Params(Section):
     drift: Drift
     label_audit: LabelAudit
 
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        phases = [each for each in (self.train_phase1, *self.fine_tune_phase2.phases) if each]
+        if not phases:
+            raise ValueError(
+                "nothing would train: train_phase1 is null and fine_tune_phase2.phases is []"
+            )
+        if self.train.warm_start and not self.fine_tune_phase2.phases:
+            raise ValueError("train.warm_start runs fine_tune_phase2.phases alone, which is []")
+        if (
+            self.train.warm_start
+            and self.train.warm_replay is not None
+            and self.objective.balance == "sampling"
+        ):
+            raise ValueError("train.warm_replay and objective.balance sampling both draw an epoch")
+        soft = any(each.label_smoothing or each.mixup_alpha for each in phases)
+        if self.objective.loss == "sparse" and soft:
+            raise ValueError(
+                "objective.loss sparse has no place for label_smoothing and mixup_alpha: set both"
+                " to 0.0, or loss: one_hot"
+            )
+        if self.head.activation == "softmax" and self.export.threshold != 0.5:
+            raise ValueError("export.threshold is of head.activation sigmoid: set it to 0.5")
+        return self
+
 
 def _fields(model: type[BaseModel]) -> dict[int | str, Any]:
     return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
+def _sections(annotation: Any) -> list[type[Section]]:
+    """Every section inside an annotation: in a union, or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [each for part in get_args(annotation) for each in _sections(part)]
+
+
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Params
     for part in location:
-        annotation = _fields(model)[part]
-        choices = (annotation, *get_args(annotation))
-        model = next(c for c in choices if isinstance(c, type) and issubclass(c, Section))
+        inner = _sections(_fields(model)[part]) if part in _fields(model) else []
+        model = inner[0] if inner else model  # An index in a list, or a branch of a union.
     return [str(name) for name in _fields(model)]
 
 
 def _advice(error: Any) -> str:
-    *parent, key = error["loc"]
+    *parent, key = error["loc"] or ("",)
     if error["type"] == "extra_forbidden":
         known = _known_keys(tuple(parent))
         close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
@@ -323,6 +410,20 @@ def _advice(error: Any) -> str:
     return f"is {error['input']!r}; it {right}"
 
 
+def _line(fault: Any) -> str:
+    return f"  {'.'.join(str(part) for part in fault['loc'])} {_advice(fault)}".replace("   ", "  ")
+
+
+def _said_once(faults: Sequence[Any]) -> list[Any]:
+    """Faults without those that a phase only has from what all phases have in common."""
+    seen = {fault["loc"] for fault in faults}
+    return [
+        fault
+        for fault in faults
+        if not ("phases" in fault["loc"] and (fault["loc"][0], *fault["loc"][3:]) in seen)
+    ]
+
+
 def parse_params(values: Mapping[str, Any], source: str = "params.yaml") -> Params:
     """Check every value.
 
@@ -332,10 +433,7 @@ def parse_params(values: Mapping[str, Any], source: str = "params.yaml") -> Para
     try:
         return Params.model_validate(dict(values))
     except pydantic.ValidationError as error:
-        faults = [
-            f"  {'.'.join(str(part) for part in fault['loc'])} {_advice(fault)}"
-            for fault in error.errors()
-        ]
+        faults = [_line(fault) for fault in _said_once(error.errors())]
         raise ParamsError("\n".join([f"{source} cannot be used:", *faults])) from None
 
 

@@ -1,38 +1,39 @@
 """Phase 1: the head alone learns, on the pooled features of the frozen backbone.
 
 When training starts from the champion (step warm_start), the head has learnt already: its network
-is handed on, and this phase has no epochs.
+is handed on, and this phase has no epochs. Nor has it any where `train_phase1` is null.
 
 Reads: `artifacts/manifest.parquet`, `artifacts/views.parquet`, `artifacts/start/`, `data/`, the
 pretrained weights.
 Writes: `artifacts/phase1/` (weights.safetensors, facts.json, and after epochs validation.parquet),
 `reports/train_phase1/`.
-Refuses: weights that cannot be had or do not fit; an empty split.
+Refuses: weights that cannot be had or do not fit; an empty split; a head that is not for so many
+classes; a layer to be fine-tuned from that the backbone does not have.
 """
 
 import time
 from typing import Any
 
 import keras
-import pandas as pd
 
-from pipeline_steps.artifacts import Paths, atomic_dir, read_json, require, write_json
+from pipeline_steps.artifacts import Paths, read_json, require
 from pipeline_steps.entry import step_main
 from pipeline_steps.errors import WeightsError
-from pipeline_steps.models.backbones import cut_below, layer_index
+from pipeline_steps.models.backbones import first_trained, worthwhile_cut
 from pipeline_steps.models.features import Extractor, features_of_splits, identity_of, part_of
 from pipeline_steps.models.loop import Trained
 from pipeline_steps.models.network import build_network
 from pipeline_steps.models.phase import (
-    PhaseRun,
+    Dataset,
     examples_of,
     extractor_of,
     learnt_from,
     read_dataset,
-    run_phase,
+    say_what_grey_images_become,
 )
-from pipeline_steps.models.weights import LoadedWeights, load_pretrained, load_weights, save_weights
-from pipeline_steps.params import Params
+from pipeline_steps.models.stage import PhaseRun, StageRun, run_stage
+from pipeline_steps.models.weights import LoadedWeights, load_pretrained, load_weights
+from pipeline_steps.params import Params, Phase
 
 STAGE = "train_phase1"
 
@@ -45,16 +46,27 @@ def pooled_and_cut(network: keras.Model, cut: int) -> keras.Model:
     return keras.Model(network.input, [network.get_layer("pooling")(last), at_cut], name="pooled")
 
 
+def _first_cut(network: keras.Model, params: Params) -> int:
+    """The layer at which the phase after this one will ask for features; 0: at none.
+
+    Raises:
+        ParamsError: a phase starts at a layer that the backbone does not have.
+    """
+    backbone, name = network.get_layer("backbone"), params.backbone.architecture
+    phases = params.fine_tune_phase2.phases
+    cuts = [worthwhile_cut(backbone, first_trained(backbone, p.from_layer, name)) for p in phases]
+    return cuts[0] if cuts else 0
+
+
 def _extractor(network: keras.Model, weights: str | None, params: Params) -> Extractor:
     """Of pooled features, and of what phase 2 will ask for: it costs nothing along the way.
 
     The layer at which phase 2 starts is no parameter of this step: it changes no result.
     """
-    backbone = network.get_layer("backbone")
-    cut = cut_below(backbone, layer_index(backbone, params.fine_tune_phase2.from_layer))
+    cut = _first_cut(network, params)
     pooled, at_cut = (
         identity_of(params.backbone, weights, name, params.seed)
-        for name in (params.head.pooling, backbone.layers[cut].name)
+        for name in (params.head.pooling, network.get_layer("backbone").layers[cut].name)
     )
     if cut == 0:  # Those would be pixels.
         return extractor_of(keras.Model(network.input, network.get_layer("pooling").output), pooled)
@@ -97,22 +109,28 @@ def fill_cache(params: Params, paths: Paths, part: int, parts: int) -> int:
     return sum(use.computed for _, use in found)
 
 
-def _hand_on(
-    network: keras.Model, facts: dict[str, Any], start: dict[str, Any], paths: Paths
-) -> Trained:
-    if start["weights_sha256"] != facts["weights_sha256"]:
+def _champions(network: keras.Model, weights: LoadedWeights, start: Any, paths: Paths) -> None:
+    """Put the champion's weights into the network."""
+    if start["weights_sha256"] != weights.sha256:
         raise WeightsError(
             "The pretrained weights are others than those with which the champion was compared."
             " Run `dvc repro --force warm_start`, then `dvc repro`."
         )
     load_weights(network, require(paths.start / "weights.safetensors", "dvc repro warm_start"))
-    with atomic_dir(paths.reports / STAGE) as reports:
-        pd.DataFrame(columns=["epoch"]).to_csv(reports / "history.csv", index=False)
-    none = {"epochs_run": 0, "last_epoch": 0, "best_epoch": 0, "metrics": {}}
-    with atomic_dir(paths.phase1) as folder:
-        save_weights(network, folder / "weights.safetensors")
-        write_json(folder / "facts.json", {**facts, "start": start, **none})
-    return Trained([], 0, {})
+
+
+def _run_of(
+    phase: Phase,
+    network: keras.Model,
+    extractor: Extractor,
+    dataset: Dataset,
+    params: Params,
+    paths: Paths,
+) -> PhaseRun:
+    splits, uses = examples_of(dataset, extractor, params, paths)
+    network.get_layer("backbone").trainable = False
+    head = network.get_layer("head")
+    return PhaseRun(head, phase, splits, {}, learnt_from(params, extractor), uses)
 
 
 def run(params: Params, paths: Paths) -> Trained:
@@ -120,24 +138,24 @@ def run(params: Params, paths: Paths) -> Trained:
     started = time.monotonic()
     start = read_json(paths.start / "facts.json", "dvc repro warm_start")
     dataset = read_dataset(paths)
+    say_what_grey_images_become(dataset, params)
     network, weights = _pretrained(params, paths, len(dataset.labels))
-    if start["champion"]:
-        return _hand_on(network, _facts(params, dataset.labels, weights), start, paths)
     extractor = _extractor(network, weights.sha256, params)
-    splits, uses = examples_of(dataset, extractor, params, paths)
-    network.get_layer("backbone").trainable = False
-    job = PhaseRun(
-        stage=STAGE,
-        network=network,
-        trained=network.get_layer("head"),
-        phase=params.train_phase1,
-        first_epoch=0,
+    if start["champion"]:
+        _champions(network, weights, start, paths)
+    phase = None if start["champion"] else params.train_phase1
+    runs = [_run_of(phase, network, extractor, dataset, params, paths)] if phase else []
+    stage = StageRun(
+        STAGE,
+        network,
         facts={**_facts(params, dataset.labels, weights), "start": start},
-        uses=uses,
+        inputs={"data": dataset.digest()},
+        before={"last_epoch": 0, "best_epoch": 0, "metrics": {}},
+        seed=params.seed,
+        start=paths.start,
         started=started,
     )
-    inputs = learnt_from(extractor, params)
-    return run_phase(job, splits, params.seed, paths, data=dataset.digest(), **inputs)
+    return run_stage(stage, runs, paths)
 
 
 def main() -> None:

@@ -153,10 +153,10 @@ def test_the_report_holds_the_same(paths: Paths, report: export.Report) -> None:
 
 def test_a_temperature_in_params_is_taken() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32)
-    found = export.calibrate(logits, np.array([0, 0]), 2.5)
+    found = export.calibrate(logits, np.array([0, 0]), settings(export={"temperature": 2.5}))
     assert (found.temperature, found.at_limit) == (2.5, False)
     assert found.nll_after == pytest.approx(negative_log_likelihood(logits, [0, 0], 2.5))
-    assert export.calibrate(logits, np.array([0, 1]), "fit").at_limit
+    assert export.calibrate(logits, np.array([0, 1]), settings()).at_limit
 
 
 def interrupted(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The training loop of both phases, on features, written against Keras 3 alone.
+"""The training loop of every phase, on features or pixels, written against Keras 3 alone.
 
 The loop is ours because it has to be able to stop after any epoch and go on in another process with
 the same result; the decisions in it (early stopping, the learning rate) are Keras's own callbacks.
@@ -18,7 +18,6 @@ from tqdm import tqdm
 from pipeline_steps.errors import SortlineError
 from pipeline_steps.models import checkpoint
 from pipeline_steps.models.batches import Examples, epoch_batches
-from pipeline_steps.models.devices import current
 from pipeline_steps.params import Phase
 
 _EVALUATION_BATCH = 256
@@ -30,7 +29,7 @@ class Trained:
     """What a phase came to.
 
     Attributes:
-        history: one row an epoch: epoch (from 1, over both phases), loss, accuracy, val_loss,
+        history: one row an epoch: epoch (from 1, over all phases), loss, accuracy, val_loss,
             val_accuracy, learning_rate, seconds.
         best_epoch: the epoch whose weights the model has now.
         metrics: loss and accuracy of the final weights on train and val, in inference mode; where
@@ -85,14 +84,24 @@ def _callbacks(phase: Phase, model: keras.Model) -> list[keras.callbacks.Callbac
     return chosen
 
 
-def compile_model(model: keras.Model, phase: Phase, images: int) -> None:
-    """Compile for `phase`, and build the optimizer, so that its state can be restored."""
-    steps = -(-images // phase.batch_size)
+def compile_model(model: keras.Model, phase: Phase, examples: Examples) -> None:
+    """Compile for `phase`, and build the optimizer, so that its state can be restored.
+
+    Args:
+        model: features to logits.
+        phase: the settings.
+        examples: the training split, whose targets decide the form of the loss.
+    """
+    steps = -(-examples.epoch_size // phase.batch_size)
     optimizer = _optimizer(phase, steps)
-    loss = keras.losses.CategoricalCrossentropy(
+    loss: keras.losses.Loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=phase.label_smoothing
     )
-    model.compile(optimizer, loss, metrics=[keras.metrics.CategoricalAccuracy("accuracy")])
+    metric: keras.metrics.Metric = keras.metrics.CategoricalAccuracy("accuracy")
+    if examples.targets.ndim == 1:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        metric = keras.metrics.SparseCategoricalAccuracy("accuracy")
+    model.compile(optimizer, loss, metrics=[metric])
     optimizer.build(model.trainable_variables)
 
 
@@ -146,25 +155,29 @@ def _train_epoch(
     )
     steps = -(-examples.epoch_size // phase.batch_size)
     bar = tqdm(batches, total=steps, unit="batch", desc=f"epoch {epoch + 1}", leave=False)
-    return _mean((current().train_on_batch(model, x, y), len(x)) for x, y in bar)
+    return _mean(
+        (
+            model.train_on_batch(x, y, sample_weight=examples.weights_of(y), return_dict=True),
+            len(x),
+        )
+        for x, y in bar
+    )
 
 
 def _epoch_row(
     model: keras.Model, train: Examples, val: Examples, phase: Phase, seed: int, epoch: int
 ) -> Row:
     started = time.monotonic()
-    current().share_weights(model)
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     trained = _train_epoch(model, train, phase, seed, epoch)
     measured = _measure_averaged(model, val, bool(phase.ema_momentum))
-    row = {
+    return {
         "epoch": epoch + 1,
         **trained,
         **{f"val_{name}": value for name, value in measured.items()},
         "learning_rate": rate,
         "seconds": round(time.monotonic() - started, 3),
     }
-    return current().agree(row)
 
 
 def _decide(callbacks: list[keras.callbacks.Callback], row: Row, epoch: int) -> None:
@@ -200,9 +213,8 @@ def train(
         on_epoch: called with each row of the history, restored ones first.
     """
     train_split, val_split = splits
-    compile_model(model, phase, train_split.epoch_size)
+    compile_model(model, phase, train_split)
     callbacks = _callbacks(phase, model)
-    current().share_file(resume)
     history = checkpoint.restore(resume, model, callbacks) if resume.is_file() else []
     for row in history:
         on_epoch(row)

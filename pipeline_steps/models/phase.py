@@ -1,7 +1,6 @@
-"""What both training steps share: rows from the manifest, features, the record of a phase."""
+"""What a phase learns from: rows of the manifest, and their features or pixels."""
 
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,31 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline_steps.artifacts import Paths, atomic_dir, remove, require, sha256_json, write_json
+from pipeline_steps.artifacts import Paths, require, sha256_json
 from pipeline_steps.errors import DataError
 from pipeline_steps.images import views as view_plan
 from pipeline_steps.images.pixels import check_file, fingerprint, pixel_batches
-from pipeline_steps.models.batches import Examples, one_hot
+from pipeline_steps.models.backbones import ARCHITECTURES
+from pipeline_steps.models.batches import Examples, Streamed, balanced_weights, one_hot
 from pipeline_steps.models.engine import describe
+from pipeline_steps.models.feature_store import Rows
 from pipeline_steps.models.features import Extractor, Use, Views, features_of_splits
-from pipeline_steps.models.logits import write_logits
-from pipeline_steps.models.loop import Row, Trained, train
-from pipeline_steps.models.weights import save_weights, variables_by_name
-from pipeline_steps.params import Params, Phase
+from pipeline_steps.models.pixel_rows import PixelRows
+from pipeline_steps.params import Objective, Params
 
 Array = npt.NDArray[Any]
-_LOGITS_BATCH = 256
+Splits = tuple[Examples, Examples]
+_GREY_MODES = frozenset({"1", "L", "LA", "I;16", "LA;16"})
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labels, and the rows of the splits that training sees."""
+    """Labels, and the rows of the splits that training sees; `grey`: no image has a colour."""
 
     labels: tuple[str, ...]
     train: Views
     val: Views
+    grey: bool
 
     def digest(self) -> str:
         """SHA-256 of all rows with their labels and views, in hex."""
@@ -92,6 +93,7 @@ def read_dataset(paths: Paths) -> Dataset:
         labels,
         _views_of(splits["train"], plan, labels, paths.root),
         _views_of(splits["val"], plan.iloc[:0], labels, paths.root),
+        grey=bool(manifest["mode"].isin(_GREY_MODES).all()),
     )
 
 
@@ -101,141 +103,57 @@ def extractor_of(model: keras.Model, *identities: dict[str, Any]) -> Extractor:
     return Extractor(model, named, pixel_batches, check_file)
 
 
+def _examples(
+    dataset: Dataset, rows: tuple[Array | Rows | Streamed, Array | Rows | Streamed], goal: Objective
+) -> Splits:
+    classes = len(dataset.labels)
+    sparse, labels = goal.loss == "sparse", dataset.train.labels
+    targets = [
+        each.labels if sparse else one_hot(each.labels, classes)
+        for each in (dataset.train, dataset.val)
+    ]
+    weights = balanced_weights(labels, classes) if goal.balance == "class_weights" else None
+    sampled = goal.balance == "sampling"
+    return (
+        Examples(rows[0], dataset.train, targets[0], weights, sampled),
+        Examples(rows[1], dataset.val, targets[1]),
+    )
+
+
 def examples_of(
     dataset: Dataset, extractor: Extractor, params: Params, paths: Paths
-) -> tuple[tuple[Examples, Examples], tuple[Use, Use]]:
+) -> tuple[Splits, tuple[Use, Use]]:
     """Features of both splits, computed or found in the cache, and how many were which."""
-
     splits = (dataset.train, dataset.val)
-    found = features_of_splits(splits, extractor, params.features, paths.features)
-    train_split, val_split = (
-        Examples(rows, views, one_hot(views.labels, len(dataset.labels)))
-        for views, (rows, _) in zip(splits, found, strict=True)
-    )
-    return (train_split, val_split), (found[0][1], found[1][1])
+    train, val = features_of_splits(splits, extractor, params.features, paths.features)
+    return _examples(dataset, (train[0], val[0]), params.objective), (train[1], val[1])
 
 
-def learnt_from(extractor: Extractor, params: Params) -> dict[str, Any]:
+def pixels_of(dataset: Dataset, params: Params) -> Splits:
+    """Pixels of both splits, decoded whenever they are asked for."""
+    size_px = params.backbone.image_size_px
+    rows = PixelRows(dataset.train, size_px), PixelRows(dataset.val, size_px)
+    return _examples(dataset, rows, params.objective)
+
+
+def say_what_grey_images_become(dataset: Dataset, params: Params) -> None:
+    """Tell before training when a backbone that sees colour gets images without any."""
+    if dataset.grey and ARCHITECTURES[params.backbone.architecture].channels != "grey":
+        weights = f"weights {params.backbone.weights}" if params.backbone.weights else "no weights"
+        print(
+            f"Every image is grey, and {params.backbone.architecture} ({weights}) sees three"
+            " channels: each of them gets the grey one. What it learnt of colour is of no use here."
+        )
+
+
+def learnt_from(params: Params, extractor: Extractor | None) -> dict[str, Any]:
     """What the result of a phase depends on besides its settings, the seed and the rows."""
-    features = [extractor.identities[0], describe(params.features.engine)]
+    features: list[Any] = [{"pixels": fingerprint(), "size_px": params.backbone.image_size_px}]
+    if extractor:
+        engine, settings = describe(params.features.engine), params.features.model_dump()
+        features = [extractor.identities[0], engine, settings]
     return {
-        "features": [*features, params.features.model_dump()],
+        "features": features,
         "head": params.head.model_dump(),
+        "objective": params.objective.model_dump(),
     }
-
-
-def _resume_file(paths: Paths, run: "PhaseRun", inputs: dict[str, Any]) -> Path:
-    # Another file for each set of inputs that would change the result.
-    facts = [run.stage, run.phase.model_dump(), run.facts, run.first_epoch, inputs]
-    return paths.state / "resume" / f"{run.stage}-{sha256_json(facts)[:32]}.safetensors"
-
-
-def _parameter_counts(network: keras.Model, trained: keras.Model) -> dict[str, int]:
-    sizes = {name: int(np.prod(v.shape)) for name, v in variables_by_name(network).items()}
-    training = sum(int(np.prod(v.shape)) for v in trained.trainable_variables)
-    return {"parameters": sum(sizes.values()), "trainable_parameters": training}
-
-
-def _log_live(folder: Path) -> Any:
-    from dvclive import Live
-
-    return Live(
-        str(folder / "live"), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False
-    )
-
-
-@dataclass(frozen=True)
-class PhaseRun:
-    """One phase, ready to train.
-
-    Attributes:
-        stage: name of the step.
-        network: the whole classifier, in which `trained` shares its layers.
-        trained: the part that runs: features to logits.
-        phase: its settings.
-        first_epoch: number of epochs before it.
-        facts: what was resolved, recorded beside the weights.
-        uses: of the feature cache, for train and val.
-        started: when the step began, of `time.monotonic()`.
-    """
-
-    stage: str
-    network: keras.Model
-    trained: keras.Model
-    phase: Phase
-    first_epoch: int
-    facts: dict[str, Any]
-    uses: tuple[Use, Use]
-    started: float
-
-
-def run_phase(
-    run: PhaseRun, splits: tuple[Examples, Examples], seed: int, paths: Paths, **inputs: Any
-) -> Trained:
-    """Train, then write `artifacts/phaseN` and `reports/STAGE`, each whole.
-
-    Ends with the reports in place, then the weights, then the checkpoint removed: a kill in between
-    is followed by a run that finds the checkpoint and only writes again.
-
-    Args:
-        run: the phase.
-        splits: features of train and val.
-        seed: of order, views and mixing.
-        paths: of the graph.
-        inputs: what else the result depends on: a checkpoint of other inputs is not gone on from.
-    """
-    resume = _resume_file(paths, run, {"seed": seed, **inputs})
-    with atomic_dir(paths.reports / run.stage) as reports:
-        with _log_live(reports) as live:
-
-            def log(row: Row) -> None:
-                live.step = int(row["epoch"])
-                for name, value in row.items():
-                    if name not in ("epoch", "seconds"):
-                        split, metric = ("val", name[4:]) if name[:4] == "val_" else ("train", name)
-                        live.log_metric(f"{split}/{metric}", value)
-                live.next_step()
-
-            trained = train(
-                run.trained,
-                splits,
-                run.phase,
-                seed=seed,
-                first_epoch=run.first_epoch,
-                resume=resume,
-                on_epoch=log,
-            )
-        pd.DataFrame(trained.history).to_csv(reports / "history.csv", index=False)
-        seconds = time.monotonic() - run.started
-        write_json(reports / "seconds.json", {"seconds": round(seconds, 1)})
-        uses = {name: asdict(use) for name, use in zip(("train", "val"), run.uses, strict=True)}
-        write_json(reports / "features.json", uses)
-    _write_artifact(run, splits, trained, paths)
-    remove(resume)
-    return trained
-
-
-def _validation_logits(trained: keras.Model, val: Examples) -> tuple[list[str], Array]:
-    batches = [trained.predict_on_batch(x) for x, _ in val.plain(_LOGITS_BATCH)]
-    return [val.views.sha256[row] for row in val.views.first], np.concatenate(batches)
-
-
-def _write_artifact(
-    run: PhaseRun, splits: tuple[Examples, Examples], trained: Trained, paths: Paths
-) -> None:
-    target = paths.phase1 if run.stage == "train_phase1" else paths.phase2
-    rows = {name: len(split.targets) for name, split in zip(("train", "val"), splits, strict=True)}
-    facts = {
-        **run.facts,
-        **_parameter_counts(run.network, run.trained),
-        "epochs_run": len(trained.history),
-        "last_epoch": int(trained.history[-1]["epoch"]),
-        "best_epoch": trained.best_epoch,
-        "rows": rows,
-        "epoch_images": splits[0].epoch_size,
-        "metrics": trained.metrics,
-    }
-    with atomic_dir(target) as folder:
-        save_weights(run.network, folder / "weights.safetensors")
-        write_logits(folder, *_validation_logits(run.trained, splits[1]))
-        write_json(folder / "facts.json", facts)

@@ -4,6 +4,7 @@
 Keras downloads it. `demo` ships inside the package. Anything else is a path or an address.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,17 +17,15 @@ from safetensors.numpy import load_file, save
 
 from pipeline_steps.artifacts import atomic_file, sha256_file, sha256_json
 from pipeline_steps.errors import WeightsError
+from pipeline_steps.models.backbones import ARCHITECTURES, Published
 from pipeline_steps.params import Backbone
 
 _DEMO = Path(__file__).parent / "demo_weights" / "mobilenet_v2_0.35_96.safetensors"
-_DEMO_SHAPE = (0.35, 96)
-# Widths for which ImageNet weights were published, each at these sizes (Keras's documentation).
-_IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-_IMAGENET_SIZES_PX = (96, 128, 160, 192, 224)
-_KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+_DEMO_SHAPE = ("mobilenet_v2", 0.35, 96)
 _WAYS_ON = (
     "Ways to go on: put {file} into a folder and name it in SORTLINE_WEIGHTS_DIR; or give"
-    " backbone.weights a path, an s3:// or https:// address; or use the small backbone that ships"
+    " backbone.weights a path, an s3:// or https:// address; or make a file that was published for"
+    " another framework ours (sortline weights convert); or use the small backbone that ships"
     " with the package (sortline run --recipe demo); or backbone.weights: null for random ones."
 )
 
@@ -39,52 +38,76 @@ class LoadedWeights:
     sha256: str | None
 
 
-def _imagenet_size_px(params: Backbone) -> int:
+def _published(params: Backbone) -> Published:
+    """What was published for an architecture and its width.
+
+    Raises:
+        WeightsError: nothing was.
+    """
+    published = ARCHITECTURES[params.architecture].published
+    if published is None:
+        raise WeightsError(
+            f"There are no pretrained weights of {params.architecture}: it is trained from"
+            " scratch. Set backbone.weights: null."
+        )
+    if params.alpha not in published.alphas:
+        raise WeightsError(
+            f"There are no ImageNet weights for backbone.alpha {params.alpha}; there are for"
+            f" {', '.join(map(str, published.alphas))}."
+        )
+    return published
+
+
+def _size_px(params: Backbone, published: Published) -> int:
     # As Keras does: a size without published weights takes those of 224.
-    size = params.image_size_px
-    return size if size in _IMAGENET_SIZES_PX else 224
+    return params.image_size_px if params.image_size_px in published.sizes_px else 224
 
 
-def _imagenet_candidates(params: Backbone) -> list[Path]:
-    ours = f"mobilenet_v2_{params.alpha}_{{}}_no_top.weights.h5"
+def _imagenet_candidates(params: Backbone, published: Published) -> list[Path]:
+    # The weights fit any input size; those for this one come first.
+    sizes = list(dict.fromkeys([_size_px(params, published), 224]))
+    names = [name for name in (published.ours, published.kerass) if name]
     folder = os.environ.get("SORTLINE_WEIGHTS_DIR")
-    sizes = dict.fromkeys([_imagenet_size_px(params), 224])  # The weights fit any input size.
-    found = [Path(folder) / ours.format(size) for size in sizes] if folder else []
+    found = [Path(folder) / _named(name, params, s) for name in names for s in sizes if folder]
     cache = (
         Path(keras.config.keras_home()) / "models"
         if hasattr(keras.config, "keras_home")
         else (Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models")
     )
-    return [*found, *(cache / _keras_name(params, size) for size in sizes)]
+    kerass = published.kerass
+    cached = [cache / _named(kerass, params, size) for size in sizes] if kerass else []
+    return list(dict.fromkeys([*found, *cached]))
 
 
-def _keras_name(params: Backbone, size_px: int) -> str:
-    return f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{params.alpha}_{size_px}_no_top.h5"
+def _named(name: str, params: Backbone, size_px: int) -> str:
+    return name.format(alpha=params.alpha, size=size_px)
 
 
 def _imagenet(params: Backbone) -> Path:
-    if params.alpha not in _IMAGENET_ALPHAS:
-        raise WeightsError(
-            f"There are no ImageNet weights for backbone.alpha {params.alpha}; there are for"
-            f" {', '.join(map(str, _IMAGENET_ALPHAS))}."
-        )
-    tried = _imagenet_candidates(params)
+    published = _published(params)
+    tried = _imagenet_candidates(params, published)
     for path in tried:
         if path.is_file():
             return path
-    name = _keras_name(params, _imagenet_size_px(params))
     try:
-        return Path(keras.utils.get_file(name, _KERAS_ADDRESS + name, cache_subdir="models"))
+        return _fetched(params, published)
     except Exception as error:  # Keras raises a bare Exception when a download fails.
         listed = "".join(f"\n  {path}: not there" for path in tried)
         unset = (
             "" if os.environ.get("SORTLINE_WEIGHTS_DIR") else "\n  SORTLINE_WEIGHTS_DIR: not set"
         )
-        ways = _WAYS_ON.format(file=f"mobilenet_v2_{params.alpha}_224_no_top.weights.h5")
+        ways = _WAYS_ON.format(file=_named(published.ours, params, 224))
         raise WeightsError(
-            f"The ImageNet weights were not found. Tried:{unset}{listed}"
+            f"The ImageNet weights of {params.architecture} were not found. Tried:{unset}{listed}"
             f"\n  download by Keras: failed ({str(error).splitlines()[0][:120]})\n{ways}"
         ) from error
+
+
+def _fetched(params: Backbone, published: Published) -> Path:
+    if published.kerass is None:
+        raise FileNotFoundError("Keras publishes none")
+    name = _named(published.kerass, params, _size_px(params, published))
+    return Path(keras.utils.get_file(name, published.address + name, cache_subdir="models"))
 
 
 def _downloaded(address: str, cache: Path) -> Path:
@@ -123,10 +146,11 @@ def find_weights(params: Backbone, cache: Path) -> Path | None:
     if name == "imagenet":
         return _imagenet(params)
     if name == "demo":
-        if (params.alpha, params.image_size_px) != _DEMO_SHAPE:
+        if (params.architecture, params.alpha, params.image_size_px) != _DEMO_SHAPE:
             raise WeightsError(
-                f"The demo backbone has alpha {_DEMO_SHAPE[0]} at {_DEMO_SHAPE[1]} px; params ask"
-                f" for alpha {params.alpha} at {params.image_size_px} px."
+                f"The demo backbone is {_DEMO_SHAPE[0]} of alpha {_DEMO_SHAPE[1]} at"
+                f" {_DEMO_SHAPE[2]} px; params ask for {params.architecture} of alpha"
+                f" {params.alpha} at {params.image_size_px} px."
             )
         return _DEMO
     if name.startswith(("s3://", "https://", "http://")):
@@ -150,14 +174,23 @@ def variables_by_name(model: keras.Model) -> dict[str, keras.Variable]:
     return named
 
 
-def save_weights(model: keras.Model, target: Path) -> None:
-    """Write a model's weights as safetensors, whole; equal weights give equal bytes."""
+def _serialized(model: keras.Model) -> bytes:
     arrays = {
         name: np.ascontiguousarray(keras.ops.convert_to_numpy(value))
         for name, value in variables_by_name(model).items()
     }
+    return bytes(save(arrays))
+
+
+def digest_weights(model: keras.Model) -> str:
+    """SHA-256 of a model's weights by name, in hex."""
+    return hashlib.sha256(_serialized(model)).hexdigest()
+
+
+def save_weights(model: keras.Model, target: Path) -> None:
+    """Write a model's weights as safetensors, whole; equal weights give equal bytes."""
     with atomic_file(target) as partial:
-        partial.write_bytes(save(arrays))  # save_file would leave a file that only we can read.
+        partial.write_bytes(_serialized(model))  # save_file would leave what only we can read.
 
 
 def _check_fit(wanted: Mapping[str, keras.Variable], found: Mapping[str, np.ndarray]) -> None:
@@ -192,6 +225,13 @@ def load_weights(model: keras.Model, source: Path) -> None:
         variable.assign(found[name].astype("float32"))
 
 
+def _load_from_whole(model: keras.Model, whole: keras.Model, source: Path) -> None:
+    """Load a file that holds more layers than the model has."""
+    load_weights(whole, source)
+    for layer in model.layers[1:]:
+        layer.set_weights(whole.get_layer(layer.name).get_weights())
+
+
 def load_pretrained(model: keras.Model, params: Backbone, cache: Path) -> LoadedWeights:
     """Load what `backbone.weights` names into a backbone.
 
@@ -201,5 +241,9 @@ def load_pretrained(model: keras.Model, params: Backbone, cache: Path) -> Loaded
     source = find_weights(params, cache)
     if source is None:
         return LoadedWeights("random", None)
-    load_weights(model, source)
+    published = ARCHITECTURES[params.architecture].published
+    if published and published.layout and source.suffix == ".h5":
+        _load_from_whole(model, published.layout(), source)
+    else:
+        load_weights(model, source)
     return LoadedWeights(str(params.weights), sha256_file(source))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from pipeline_steps.artifacts import Paths
-from pipeline_steps.models.backbones import cut_below, layer_index
+from pipeline_steps.models.backbones import first_trained, worthwhile_cut
 from pipeline_steps.models.calibration import probabilities
 from pipeline_steps.models.network import build_network
 from pipeline_steps.models.weights import load_pretrained, save_weights
@@ -85,7 +85,11 @@ def start_from(champion: Path, params: Params, paths: Paths, target: Path) -> Ta
     pretrained = build_network(params.backbone, params.head, len(served.labels), params.seed)
     backbones = [each.get_layer("backbone") for each in (network, pretrained)]
     loaded = load_pretrained(backbones[1], params.backbone, paths.state / "weights")
-    cut = cut_below(backbones[0], layer_index(backbones[0], params.fine_tune_phase2.from_layer))
+    name, phases = params.backbone.architecture, params.fine_tune_phase2.phases
+    cut = min(
+        worthwhile_cut(backbones[0], first_trained(backbones[0], each.from_layer, name))
+        for each in phases
+    )
     if layer := _first_difference(backbones[0], backbones[1], cut):
         return Taken(
             f"the champion's layer {layer} is not that of backbone.weights, and would be frozen"

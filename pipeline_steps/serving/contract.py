@@ -47,7 +47,8 @@ class Preprocessing(_Part):
     Attributes:
         image_size_px: side of the square.
         resize: how the image is brought to it.
-        scale: pixels in 0..255 are multiplied by this ...
+        channels: what the network sees of the decoded RGB image: rgb, bgr, or grey (its luma).
+        scale: pixels in 0..255 are multiplied by this, one number or one a channel ...
         offset: ... and this is added.
         max_pixels: larger images are answered with valid = false, undecoded.
         formats: what is decoded.
@@ -56,8 +57,9 @@ class Preprocessing(_Part):
 
     image_size_px: int
     resize: str
-    scale: float
-    offset: float
+    channels: str = "rgb"  # What contracts mean that were written before there was a choice.
+    scale: float | tuple[float, float, float]
+    offset: float | tuple[float, float, float]
     max_pixels: int
     formats: tuple[str, ...]
     exif_orientation: str
@@ -72,6 +74,8 @@ class Contract(_Part):
         labels: in the order of class ids.
         preprocessing: inside the graph.
         temperature: by which logits are divided before the softmax.
+        threshold: of two classes, the second is answered from this probability on; None: whichever
+            is likeliest.
         train_class_counts: images a class of the training split.
         versions: of the frameworks that wrote the model.
         min_serving_version: the oldest TensorFlow Serving that knows every operation of the graph.
@@ -83,6 +87,7 @@ class Contract(_Part):
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     temperature: float
+    threshold: float | None = None
     train_class_counts: dict[str, int]
     versions: dict[str, str]
     min_serving_version: str

@@ -43,8 +43,16 @@ def _right(
     at = zip(np.flatnonzero(valid), rows["label"][valid], pixels, strict=True)
     for row, label, image in tqdm(at, "evaluate: LiteRT", int(valid.sum()), unit="img"):
         for kind, file in interpreted.items():
-            right[kind][row] = model.labels[int(file.probabilities(image).argmax())] == label
+            right[kind][row] = model.labels[_best(file.probabilities(image), model)] == label
     return right
+
+
+def _best(probabilities: npt.NDArray[np.float32], model: Served) -> int:
+    """The class id that the SavedModel's graph would choose."""
+    threshold = model.contract.threshold
+    if threshold is None:
+        return int(probabilities.argmax())
+    return int(probabilities[1] >= threshold)
 
 
 def loss(right: Bools, reference: Bools, samples: int, seed: int) -> dict[str, Any]:

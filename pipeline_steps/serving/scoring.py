@@ -38,8 +38,9 @@ class Scores:
 
     @property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """Probability of the predicted class [N]."""
-        return np.asarray(self.probabilities.max(axis=1))
+        """Probability of the predicted class [N]; 0 for a file without an answer."""
+        answered = np.maximum(self.class_id, 0)
+        return np.asarray(self.probabilities[np.arange(len(answered)), answered])
 
     def names(self, no_answer: str) -> list[str]:
         """The predicted labels, `no_answer` where there is none [N]."""

@@ -34,6 +34,8 @@ class Exported:
         temperature: logits are divided by it.
         image_size_px: S.
         max_pixels: larger images are invalid.
+        threshold: of two classes, the second is answered from this probability on; None: whichever
+            is likeliest.
     """
 
     network: keras.Model
@@ -41,6 +43,7 @@ class Exported:
     temperature: float
     image_size_px: int
     max_pixels: int
+    threshold: float | None = None
 
     def answer(self, images: tf.Tensor, valid: tf.Tensor) -> dict[str, tf.Tensor]:
         """The outputs of both signatures; what is invalid has to be zeros already."""
@@ -51,7 +54,7 @@ class Exported:
         filled = tf.pad(images, [[0, blanks], [0, 0], [0, 0], [0, 0]])
         logits = self.network(filled, training=False)[:count]
         softmax = tf.nn.softmax(logits / self.temperature)
-        best = tf.argmax(softmax, axis=-1, output_type=tf.int64)
+        best = self._best(softmax)
         names = tf.constant([*self.labels, INVALID_LABEL])
         label_at = tf.where(valid, best, len(self.labels))
         return {
@@ -60,6 +63,11 @@ class Exported:
             "label": tf.gather(names, label_at),
             "valid": valid,
         }
+
+    def _best(self, probabilities: tf.Tensor) -> tf.Tensor:
+        if self.threshold is None:
+            return tf.argmax(probabilities, axis=-1, output_type=tf.int64)
+        return tf.cast(probabilities[:, 1] >= self.threshold, tf.int64)
 
     def from_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Signature `serving_default`: string [N], the bytes of N files."""

@@ -19,7 +19,7 @@ from pipeline_steps.params import Backbone, Head
 
 _REFERENCE = Backbone(architecture="mobilenet_v2", alpha=1.0, image_size_px=224, weights=None)
 _SMALL = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)
-_HEAD = Head(pooling="average", hidden_units=8, dropout=0.3)
+_HEAD = Head(pooling="average", batchnorm=False, hidden_units=8, dropout=0.3, activation="softmax")
 
 
 @pytest.fixture(scope="module")

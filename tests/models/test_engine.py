@@ -21,7 +21,7 @@ from pipeline_steps.params import Backbone, Features, Head, Phase
 from pipeline_steps.train_phase1 import pooled_and_cut
 
 _DEMO = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights="demo")
-_HEAD = Head(pooling="average", hidden_units=16, dropout=0.3)
+_HEAD = Head(pooling="average", batchnorm=False, hidden_units=16, dropout=0.3, activation="softmax")
 _IMAGES = 24
 Array = npt.NDArray[Any]
 

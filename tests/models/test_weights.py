@@ -60,7 +60,7 @@ def test_the_named_folder_comes_before_kerass_cache(
     ("weights", "alpha", "said"),
     [
         ("imagenet", 0.4, "no ImageNet weights for backbone.alpha 0.4"),
-        ("demo", 1.0, "demo backbone has alpha 0.35 at 96 px"),
+        ("demo", 1.0, "demo backbone is mobilenet_v2 of alpha 0.35 at 96"),
         ("nowhere/x.h5", 0.35, "no such file"),
         ("https://localhost:9/x.weights.h5", 0.35, "could not be downloaded"),
     ],
