@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline_steps.comparison.cli import app as comparison_app
 from pipeline_steps.entry import exit_code_of
 from pipeline_steps.orchestration.cli import app as orchestration_app
 from pipeline_steps.serving.cli import app as serving_app
@@ -42,16 +41,13 @@ def ingest(
 def generate(
     *,
     seed: Annotated[int | None, typer.Option(help="The pinned dataset's if absent.")] = None,
-    problem: Annotated[
-        str, typer.Option(help="waste, birds30, birds400, xray2 or digits.")
-    ] = "waste",
     data: DataFolder = Path("data"),
 ) -> None:
-    """Draw the reference dataset (ten classes, 19,723 pictures), or another problem's."""
+    """Draw the reference dataset: ten classes, 19,723 pictures, nothing to download."""
     from pipeline_steps.images.generated import REFERENCE_SEED
     from pipeline_steps.images.generated import generate as draw
 
-    summary = draw(data, seed=REFERENCE_SEED if seed is None else seed, problem=problem)
+    summary = draw(data, seed=REFERENCE_SEED if seed is None else seed)
     typer.echo(f"{summary.images:,} pictures, {summary.total_bytes / 1e6:.0f} MB, are in {data}.")
     typer.echo(f"Next: dvc add {data}, then sortline run")
 
@@ -187,7 +183,25 @@ def cache_clear() -> None:
     clear(_cache())
 
 
-app.add_typer(comparison_app)
+weights_app = typer.Typer(help="Pretrained weights.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+
+@weights_app.command("convert")
+def weights_convert(
+    source: Annotated[Path, typer.Argument(help="A published file: .safetensors, or Keras's .h5.")],
+    target: Annotated[Path, typer.Argument(help="What backbone.weights will name: *.safetensors.")],
+    *,
+    architecture: Annotated[str, typer.Option(help="Of backbone.architecture.")] = "resnet18",
+    alpha: Annotated[float, typer.Option(help="Width, of mobilenet_v2.")] = 1.0,
+) -> None:
+    """Turn a published checkpoint into the layout of this project's backbones."""
+    from pipeline_steps.models.weights_convert import convert_named
+
+    sha256 = convert_named(source, target, architecture, alpha)
+    typer.echo(f"{target}  sha256 {sha256}")
+
+
 app.add_typer(predict_app)
 app.add_typer(serving_app)
 app.add_typer(orchestration_app)

@@ -203,6 +203,18 @@ def _check_fit(wanted: Mapping[str, keras.Variable], found: Mapping[str, np.ndar
             )
 
 
+def assign_weights(model: keras.Model, found: Mapping[str, np.ndarray]) -> None:
+    """Give a model its weights by name, all or none of them.
+
+    Raises:
+        WeightsError: one is missing, or of another shape.
+    """
+    wanted = variables_by_name(model)
+    _check_fit(wanted, found)
+    for name, variable in wanted.items():
+        variable.assign(found[name].astype("float32"))
+
+
 def load_weights(model: keras.Model, source: Path) -> None:
     """Load weights by name from a safetensors file, or a file in one of Keras's own formats.
 
@@ -213,16 +225,12 @@ def load_weights(model: keras.Model, source: Path) -> None:
         if source.suffix != ".safetensors":
             model.load_weights(source)
             return
-        found = load_file(source)
-        wanted = variables_by_name(model)
-        _check_fit(wanted, found)
+        assign_weights(model, load_file(source))
     except WeightsError as error:
         raise WeightsError(f"{source} does not fit the network: {error}") from error
     except Exception as error:  # h5py, Keras and safetensors have no base in common.
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{source} cannot be loaded into this network: {first}") from error
-    for name, variable in wanted.items():
-        variable.assign(found[name].astype("float32"))
 
 
 def _load_from_whole(model: keras.Model, whole: keras.Model, source: Path) -> None:
