@@ -31,7 +31,7 @@ from pipeline_steps.artifacts import sha256_file, sha256_json, write_json
 from pipeline_steps.experiment import load_with_recipe
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from pipeline_steps.images.views import PLAIN
-from pipeline_steps.models.backbones import cut_below, layer_index, set_trainable_from
+from pipeline_steps.models.backbones import cut_below, first_trained, set_trainable_from
 from pipeline_steps.models.batches import Examples, one_hot
 from pipeline_steps.models.features import Views
 from pipeline_steps.models.loop import measure, train
@@ -157,6 +157,9 @@ def _train(
 def train_demo(splits: Splits, seed: int) -> tuple[float, float]:
     """Train as recipes/demo.yaml says; accuracy on the test split after each phase."""
     params = load_with_recipe(ROOT, "demo")
+    head_phase, (tail_phase,) = params.train_phase1, params.fine_tune_phase2.phases
+    if head_phase is None:
+        raise SystemExit("recipes/demo.yaml has no phase 1, which this bench trains.")
     classes = len(np.unique(splits["train"].labels))
     network = build_network(params.backbone, params.head, classes, seed)
     backbone = network.get_layer("backbone")
@@ -164,14 +167,13 @@ def train_demo(splits: Splits, seed: int) -> tuple[float, float]:
     backbone.trainable = False
     pooled = keras.Model(network.input, network.get_layer("pooling").output)
     head = network.get_layer("head")
-    phase_1 = _train(head, _mapped(splits, pooled), params.train_phase1, seed, 0)
-    first = layer_index(backbone, params.fine_tune_phase2.from_layer)
+    phase_1 = _train(head, _mapped(splits, pooled), head_phase, seed, 0)
+    first = first_trained(backbone, tail_phase.from_layer, params.backbone.architecture)
     cut = cut_below(backbone, first)
     at_cut = _mapped(splits, frozen_part(network, cut))
     set_trainable_from(backbone, first)
     tail = trained_part(network, cut)
-    first_epoch = params.train_phase1.epochs
-    return phase_1, _train(tail, at_cut, params.fine_tune_phase2, seed, first_epoch)
+    return phase_1, _train(tail, at_cut, tail_phase, seed, head_phase.epochs)
 
 
 def _kept(name: str, data: Path, train_once: Callable[[], Any]) -> Any:

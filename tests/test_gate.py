@@ -386,3 +386,14 @@ def _refused_blessing(paths: Paths) -> dict[str, Any]:
     _gated(paths, min_accuracy=0.81)
     text = (paths.reports / "blessing.json").read_text()
     return json.loads(text)  # type: ignore[no-any-return]
+
+
+def test_areas_under_curves_are_asked_of_two_classes_alone() -> None:
+    asked = settings(gate={"min_roc_auc": 0.9, "min_pr_auc": None}).gate
+    ranked = {"positive": "ill", "roc_auc": 0.85, "pr_auc": 0.4}
+    (verdict,) = gate.ranking_verdicts(asked, {"two_classes": ranked})
+    assert (verdict.gate, verdict.passed, verdict.observed) == ("min_roc_auc", False, 0.85)
+    assert "ROC curve of ill 0.850" in verdict.reason
+    for found in ({"two_classes": None}, {"two_classes": {**ranked, "roc_auc": None}}):
+        with pytest.raises(GateError, match=r"gate\.min_roc_auc is 0\.9, and there is no such"):
+            gate.ranking_verdicts(asked, found)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline_steps.errors import ParamsError
-from pipeline_steps.params import Params, load_params, overlay, parse_params, read_yaml
+from pipeline_steps.params import Last, Params, load_params, overlay, parse_params, read_yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +24,8 @@ def test_the_defaults_are_the_reference_recipe() -> None:
         0.3,
     )
     first, second = params.train_phase1, params.fine_tune_phase2
+    assert first is not None
+    assert [each.from_layer for each in second.phases] == [100]
     assert (first.epochs, first.batch_size, first.learning_rate) == (20, 32, 1e-4)
     assert (second.epochs, second.from_layer, second.learning_rate) == (15, 100, 1e-5)
     for phase in (first, second):
@@ -48,6 +50,13 @@ def test_the_defaults_are_the_reference_recipe() -> None:
         ({"fine_tune_phase2": {"schedule": "cosine"}}, "plateau_patience fights"),
         ({"fine_tune_phase2": {"ema_momentum": 0.9}}, "early stopping would restore"),
         ({"seed": -1}, "seed is -1"),
+        ({"fine_tune_phase2": {"phases": [{"learnin_rate": 1.0}]}}, "did you mean 'learning_rate'"),
+        ({"fine_tune_phase2": {"phases": [{"epochs": 0}]}}, "phases.0.epochs is 0"),
+        ({"fine_tune_phase2": {"phases": []}, "train_phase1": None}, "nothing would train"),
+        ({"fine_tune_phase2": {"phases": []}, "train": {"warm_start": True}}, "warm_start runs"),
+        ({"objective": {"loss": "sparse"}, "train_phase1": {"mixup_alpha": 0.2}}, "no place for"),
+        ({"export": {"threshold": 0.9}}, "threshold is of head.activation sigmoid"),
+        ({"backbone": {"architecture": "resnet18", "alpha": 0.5}}, "alpha is ignored by resnet18"),
         ({"gate": {"waivers": {"min_accuracy": "x"}}}, "gate.waivers.min_accuracy"),
     ],
 )
@@ -55,6 +64,20 @@ def test_a_wrong_setting_is_named(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ParamsError) as error:
         parse_params(_with(changes))
     assert said in str(error.value)
+
+
+def test_a_phase_has_what_its_entry_says_and_else_what_the_section_says() -> None:
+    entries = [{}, {"from_layer": {"last": 20}, "plateau_patience": None, "schedule": "cosine"}]
+    section = {"epochs": 4, "phases": entries}
+    first, second = parse_params(_with({"fine_tune_phase2": section})).fine_tune_phase2.phases
+    assert (first.epochs, first.from_layer, first.schedule) == (4, 100, "constant")
+    assert (second.epochs, second.from_layer, second.schedule) == (4, Last(last=20), "cosine")
+
+
+def test_a_fault_of_the_section_is_said_once() -> None:
+    with pytest.raises(ParamsError) as error:
+        parse_params(_with({"fine_tune_phase2": {"learning_rate": -1.0}}))
+    assert str(error.value).count("learning_rate") == 1
 
 
 def test_a_missing_setting_is_named() -> None:

@@ -68,7 +68,8 @@ def list_images(paths: Paths) -> None:
     files = sorted((paths.root / "data").glob("*/*/*.png"))
     rows = [(f.relative_to(paths.root).as_posix(), *f.parts[-3:-1], sha256_file(f)) for f in files]
     manifest = pd.DataFrame(rows, columns=["path", "split", "label", "sha256"])
-    manifest = manifest.assign(mode=Image.open(files[0]).mode, core=False)
+    with Image.open(files[0]) as image:
+        manifest = manifest.assign(mode=image.mode, core=False)
     paths.manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.to_parquet(paths.manifest, index=False)
     params = settings()

@@ -20,7 +20,7 @@ from pipeline_steps.models import checkpoint
 from pipeline_steps.models.batches import Examples, epoch_batches
 from pipeline_steps.params import Phase
 
-_EVALUATION_BATCH = 256
+_EVALUATION_BATCH, _EVALUATION_BYTES = 256, 32 << 20
 Row = dict[str, float]
 
 
@@ -116,13 +116,19 @@ def _mean(results: Iterable[tuple[dict[str, float], int]]) -> dict[str, float]:
     return {name: value / images for name, value in sums.items()}
 
 
+def evaluation_batch(model: keras.Model) -> int:
+    """Images a batch where nothing is learnt: 256, or fewer where those are pixels."""
+    row_bytes = 4 * int(np.prod(model.input_shape[1:]))
+    return max(1, min(_EVALUATION_BATCH, _EVALUATION_BYTES // row_bytes))
+
+
 def measure(
     model: keras.Model, examples: Examples, images: npt.NDArray[np.int64] | None = None
 ) -> dict[str, float]:
     """Loss and accuracy on plain images, or on those of these indices, in inference mode."""
     return _mean(
         (model.test_on_batch(x, y, return_dict=True), len(x))
-        for x, y in examples.plain(_EVALUATION_BATCH, images)
+        for x, y in examples.plain(evaluation_batch(model), images)
     )
 
 

@@ -15,12 +15,10 @@ from pipeline_steps.artifacts import Paths, atomic_dir, remove, sha256_json, wri
 from pipeline_steps.models.batches import Examples
 from pipeline_steps.models.features import Use
 from pipeline_steps.models.logits import NAME, write_logits
-from pipeline_steps.models.loop import Row, Trained, train
+from pipeline_steps.models.loop import Row, Trained, evaluation_batch, train
 from pipeline_steps.models.phase import Splits
 from pipeline_steps.models.weights import save_weights, variables_by_name
 from pipeline_steps.params import Phase
-
-_LOGITS_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ def _uses(done: list[_Done]) -> dict[str, Any]:
 def _write_logits(stage: StageRun, done: list[_Done], folder: Path) -> None:
     if done:
         model, val = done[-1].run.trained, done[-1].run.splits[1]
-        batches = [model.predict_on_batch(x) for x, _ in val.plain(_LOGITS_BATCH)]
+        batches = [model.predict_on_batch(x) for x, _ in val.plain(evaluation_batch(model))]
         write_logits(folder, _plain_images(val), np.concatenate(batches))
     elif (stage.start / NAME).is_file():
         shutil.copyfile(stage.start / NAME, folder / NAME)
