@@ -16,7 +16,7 @@ from pipeline_steps.errors import DataError, ParamsError
 from pipeline_steps.models import checkpoint
 from pipeline_steps.models.logits import read_logits
 from pipeline_steps.models.network import load_network
-from pipeline_steps.models.phase import pixels_of, read_dataset
+from pipeline_steps.models.phase import pixels_of, read_dataset, say_what_grey_images_become
 
 _NETWORK: dict[str, Any] = {
     "seed": 3,
@@ -165,7 +165,7 @@ def test_grey_images_under_a_colour_backbone_are_told_of(
     images: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = read_dataset(images)
-    train_phase1.say_what_grey_images_become(dataset, settings())
+    say_what_grey_images_become(dataset, settings())
     assert "Every image is grey, and mobilenet_v2" in capsys.readouterr().out
-    train_phase1.say_what_grey_images_become(dataset, settings(_NETWORK))
+    say_what_grey_images_become(dataset, settings(_NETWORK))
     assert capsys.readouterr().out == ""

@@ -68,7 +68,7 @@ def _block(x: np.ndarray, state: Arrays, name: str, stride: int) -> np.ndarray:
     if f"{name}.downsample.0.weight" in state:
         x = _convolved(x, state[f"{name}.downsample.0.weight"], stride)
         x = _normalised(x, state, f"{name}.downsample.1")
-    return np.maximum(y + x, 0)
+    return np.asarray(np.maximum(y + x, 0))
 
 
 def _forward(x: np.ndarray, state: Arrays) -> np.ndarray:
