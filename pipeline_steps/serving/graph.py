@@ -24,8 +24,8 @@ _GUARDING = """
     ParallelMapDatasetV2 TensorDataset TensorSliceDataset
 """
 _NETWORK = """
-    BiasAdd Conv2D DepthwiseConv2dNative MatMul Max Mean Pad ReadVariableOp Relu Relu6
-    ResizeBilinear Rsqrt Softmax VarHandleOp
+    BiasAdd Conv2D DepthwiseConv2dNative MatMul Max MaxPool Mean Pad ReadVariableOp Relu Relu6
+    ResizeBilinear ReverseV2 Rsqrt Sigmoid Softmax Sum VarHandleOp
 """
 _ARITHMETIC = """
     AddN AddV2 All ArgMax BitwiseAnd Cast Equal FloorDiv FloorMod Greater GreaterEqual IsFinite Less

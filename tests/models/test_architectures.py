@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline_steps.errors import DataError, ParamsError, WeightsError
 from pipeline_steps.models.backbones import (
@@ -19,6 +20,7 @@ from pipeline_steps.models.backbones import (
 from pipeline_steps.models.network import build_head, build_network
 from pipeline_steps.models.weights import find_weights
 from pipeline_steps.params import ArchitectureName, Backbone, Head, Last, Params
+from pipeline_steps.serving.graph import ALLOWED
 
 _PLAIN: dict[str, Any] = {
     "pooling": "average",
@@ -198,3 +200,14 @@ def test_a_network_without_published_weights_is_never_called_pretrained(tmp_path
     asked = _backbone("baseline_cnn", 32).model_copy(update={"weights": "imagenet"})
     with pytest.raises(WeightsError, match="baseline_cnn: it is trained from scratch"):
         find_weights(asked, tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_a_server_may_run_every_network(name: ArchitectureName) -> None:
+    head = _head(activation="sigmoid", batchnorm=True, hidden_units=4, pooling="max")
+    network = build_network(_backbone(name, 32), head, 2, seed=0)
+    spec = tf.TensorSpec([None, 32, 32, 3], tf.float32)
+    traced = tf.function(lambda x: network(x, training=False)).get_concrete_function(spec)
+    graph = traced.graph.as_graph_def()
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    assert {node.op for node in nodes} <= ALLOWED
