@@ -64,16 +64,21 @@ def trained_part(network: keras.Model, cut: int) -> keras.Model:
     return keras.Model(inputs, network.get_layer("head")(pooled), name="trained_part")
 
 
+def _name(backbone: keras.Model, index: int) -> str:
+    # Keras numbers inputs by how many there have been in the process: no name to resume by.
+    return str(backbone.layers[index].name) if index else "input"
+
+
 def _resolved(network: keras.Model, cut: int, first: int) -> dict[str, Any]:
-    layers = network.get_layer("backbone").layers
+    backbone = network.get_layer("backbone")
     frozen = [
         not layer.trainable
-        for layer in layers
+        for layer in backbone.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     return {
-        "cut_layer": layers[cut].name,
-        "from_layer": layers[first].name,
+        "cut_layer": _name(backbone, cut),
+        "from_layer": _name(backbone, first),
         "from_layer_index": first,
         "batchnorm_frozen": all(frozen),
     }
@@ -134,7 +139,7 @@ def phase_runs(
     for phase, first in zip(phases, firsts, strict=True):
         set_trainable_from(backbone, first, batchnorm=phase.batchnorm == "train")
         cut = worthwhile_cut(backbone, first)
-        print(f"{STAGE}: from {backbone.layers[first].name}, cut at {backbone.layers[cut].name}")
+        print(f"{STAGE}: trains from {_name(backbone, first)}, cut at {_name(backbone, cut)}")
         extractor, uses = None, None
         if cut:
             extractor = _extractor(network, cut, moved, before["weights_sha256"], params)

@@ -41,7 +41,8 @@ def test_a_recipe_says_in_its_first_line_what_it_is(name: str) -> None:
     assert first.startswith("# ")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+# Of each kind of value that Hydra has to understand: null, a mapping, an empty list.
+@pytest.mark.parametrize("name", ["baseline_cnn", "mobilenet_finetune_140", "mobilenet_pretrain"])
 def test_an_experiment_gets_the_settings_of_its_recipe(name: str, tmp_path: Path) -> None:
     # `sortline run --recipe` hands them to DVC one by one, in Hydra's grammar.
     path = tmp_path / "params.yaml"
@@ -56,8 +57,6 @@ def test_an_experiment_gets_the_settings_of_its_recipe(name: str, tmp_path: Path
     [
         ("tf_tutorial", 2, 2 * 1281),
         ("mobilenet_pretrain", 10, 1281 * 1024 + 1025 * 10),
-        ("reference", 10, 1281 * 256 + 257 * 10),
-        ("efficientnet_transfer", 10, 4 * 1280 + 12_810),
         ("resnet18_features", 10, 5_130),
         ("xception_small", 2, 1_025),
         ("mnist_convnet", 10, 16_010),  # 34,826 in all, as Keras's tutorial prints

@@ -82,18 +82,19 @@ def test_a_kill_in_any_phase_of_the_list_changes_nothing(
     start_over(images)
     train(params, images)
     expected, facts = _weights(images), _facts(images.phase2)
-    assert [each["from_layer"] for each in facts["phases"]][1:] == ["conv2", "conv1"]
+    assert [each["from_layer"] for each in facts["phases"]] == ["input", "conv2", "conv1"]
     assert (facts["epochs_run"], facts["last_epoch"]) == (5, 5)
     assert not list((images.state / "resume").iterdir())
 
     start_over(images)
     warm_start.run(params, images)
     train_phase1.run(params, images)
-    whole, left = checkpoint.save, [1, 2, 3, 4, 5]
+    whole, left, trained = checkpoint.save, [1, 2, 3, 4, 5], []
 
     def save_and_die(*arguments: Any) -> None:
         whole(*arguments)
-        if len(arguments[3]) and arguments[3][-1]["epoch"] == left[0]:
+        trained.append(arguments[3][-1]["epoch"])
+        if trained[-1] == left[0]:
             left.pop(0)
             raise _KilledError
 
@@ -102,6 +103,7 @@ def test_a_kill_in_any_phase_of_the_list_changes_nothing(
         with pytest.raises(_KilledError):
             fine_tune_phase2.run(params, images)
     fine_tune_phase2.run(params, images)
+    assert trained == [1, 2, 3, 4, 5]  # None of them twice.
     for name, value in _weights(images).items():
         np.testing.assert_array_equal(value, expected[name], name)
     assert _facts(images.phase2)["metrics"] == facts["metrics"]
