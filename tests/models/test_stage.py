@@ -29,11 +29,7 @@ _LIST = {
     "train_phase1": None,
     "fine_tune_phase2": {
         "learning_rate": 0.01,
-        "phases": phases(
-            {"from_layer": "all", "epochs": 2},
-            {"from_layer": "conv2", "learning_rate": 0.001, "epochs": 2},
-            {"from_layer": {"last": 4}},
-        ),
+        "phases": phases({"from_layer": "all"}, {"from_layer": {"last": 2}, "epochs": 2}),
     },
 }
 
@@ -82,20 +78,20 @@ def test_a_kill_in_any_phase_of_the_list_changes_nothing(
     start_over(images)
     train(params, images)
     expected, facts = _weights(images), _facts(images.phase2)
-    assert [each["from_layer"] for each in facts["phases"]] == ["input", "conv2", "conv1"]
-    assert (facts["epochs_run"], facts["last_epoch"]) == (5, 5)
+    assert [each["from_layer"] for each in facts["phases"]] == ["input", "conv2"]
+    assert (facts["epochs_run"], facts["last_epoch"]) == (3, 3)
     assert not list((images.state / "resume").iterdir())
 
     start_over(images)
     warm_start.run(params, images)
     train_phase1.run(params, images)
-    whole, left, trained = checkpoint.save, [1, 2, 3, 4, 5], []
+    whole, left, trained = checkpoint.save, [1, 2], []
 
     def save_and_die(*arguments: Any) -> None:
         whole(*arguments)
         trained.append(arguments[3][-1]["epoch"])
-        if trained[-1] == left[0]:
-            left.pop(0)
+        if trained[-1] in left:
+            left.remove(trained[-1])
             raise _KilledError
 
     monkeypatch.setattr(checkpoint, "save", save_and_die)
@@ -103,7 +99,7 @@ def test_a_kill_in_any_phase_of_the_list_changes_nothing(
         with pytest.raises(_KilledError):
             fine_tune_phase2.run(params, images)
     fine_tune_phase2.run(params, images)
-    assert trained == [1, 2, 3, 4, 5]  # None of them twice.
+    assert trained == [1, 2, 3]  # None of them twice.
     for name, value in _weights(images).items():
         np.testing.assert_array_equal(value, expected[name], name)
     assert _facts(images.phase2)["metrics"] == facts["metrics"]
@@ -135,7 +131,6 @@ def test_a_later_phase_learns_from_what_an_earlier_one_has_moved(images: Paths) 
 @pytest.mark.parametrize(
     "objective",
     [
-        {"loss": "sparse", "balance": "none"},
         {"loss": "one_hot", "balance": "class_weights"},
         {"loss": "sparse", "balance": "sampling"},
     ],
