@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline_steps.comparison.cli import app as comparison_app
 from pipeline_steps.entry import exit_code_of
 from pipeline_steps.orchestration.cli import app as orchestration_app
 from pipeline_steps.serving.cli import app as serving_app
@@ -41,13 +42,16 @@ def ingest(
 def generate(
     *,
     seed: Annotated[int | None, typer.Option(help="The pinned dataset's if absent.")] = None,
+    problem: Annotated[
+        str, typer.Option(help="waste, birds30, birds400, xray2 or digits.")
+    ] = "waste",
     data: DataFolder = Path("data"),
 ) -> None:
-    """Draw the reference dataset: ten classes, 19,723 pictures, nothing to download."""
+    """Draw the reference dataset (ten classes, 19,723 pictures), or another problem's."""
     from pipeline_steps.images.generated import REFERENCE_SEED
     from pipeline_steps.images.generated import generate as draw
 
-    summary = draw(data, seed=REFERENCE_SEED if seed is None else seed)
+    summary = draw(data, seed=REFERENCE_SEED if seed is None else seed, problem=problem)
     typer.echo(f"{summary.images:,} pictures, {summary.total_bytes / 1e6:.0f} MB, are in {data}.")
     typer.echo(f"Next: dvc add {data}, then sortline run")
 
@@ -183,6 +187,7 @@ def cache_clear() -> None:
     clear(_cache())
 
 
+app.add_typer(comparison_app)
 weights_app = typer.Typer(help="Pretrained weights.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 

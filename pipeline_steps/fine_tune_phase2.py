@@ -41,6 +41,7 @@ from pipeline_steps.models.phase import (
     read_dataset,
 )
 from pipeline_steps.models.stage import PhaseRun, StageRun, run_stage
+from pipeline_steps.models.strategy import opened
 from pipeline_steps.models.weights import digest_weights
 from pipeline_steps.params import FineTune, Params
 
@@ -158,7 +159,13 @@ def phase_runs(
 
 
 def run(params: Params, paths: Paths) -> Trained:
-    """Train every phase; see the module's docstring."""
+    """Train every phase, on the devices of `distribution`; see the module's docstring."""
+    # First of all: workers find each other before TensorFlow does anything else.
+    with opened(params.distribution, paths) as own:
+        return _train(params, own)
+
+
+def _train(params: Params, paths: Paths) -> Trained:
     started = time.monotonic()
     dataset = read_dataset(paths)
     network, _ = load_network(paths.phase1, params)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pipeline_steps.errors import SortlineError
 from pipeline_steps.models import checkpoint
 from pipeline_steps.models.batches import Examples, epoch_batches
+from pipeline_steps.models.devices import current
 from pipeline_steps.params import Phase
 
 _EVALUATION_BATCH, _EVALUATION_BYTES = 256, 32 << 20
@@ -162,11 +163,7 @@ def _train_epoch(
     steps = -(-examples.epoch_size // phase.batch_size)
     bar = tqdm(batches, total=steps, unit="batch", desc=f"epoch {epoch + 1}", leave=False)
     return _mean(
-        (
-            model.train_on_batch(x, y, sample_weight=examples.weights_of(y), return_dict=True),
-            len(x),
-        )
-        for x, y in bar
+        (current().train_on_batch(model, x, y, examples.weights_of(y)), len(x)) for x, y in bar
     )
 
 
@@ -174,16 +171,18 @@ def _epoch_row(
     model: keras.Model, train: Examples, val: Examples, phase: Phase, seed: int, epoch: int
 ) -> Row:
     started = time.monotonic()
+    current().share_weights(model)
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     trained = _train_epoch(model, train, phase, seed, epoch)
     measured = _measure_averaged(model, val, bool(phase.ema_momentum))
-    return {
+    row = {
         "epoch": epoch + 1,
         **trained,
         **{f"val_{name}": value for name, value in measured.items()},
         "learning_rate": rate,
         "seconds": round(time.monotonic() - started, 3),
     }
+    return current().agree(row)
 
 
 def _decide(callbacks: list[keras.callbacks.Callback], row: Row, epoch: int) -> None:
@@ -221,6 +220,7 @@ def train(
     train_split, val_split = splits
     compile_model(model, phase, train_split)
     callbacks = _callbacks(phase, model)
+    current().share_file(resume)
     history = checkpoint.restore(resume, model, callbacks) if resume.is_file() else []
     for row in history:
         on_epoch(row)
