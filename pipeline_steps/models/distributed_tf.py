@@ -12,6 +12,7 @@ networks of a few million weights, which is what this project trains.
 """
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -51,6 +52,26 @@ def _end_of_waiting(what: str, timeout_s: float) -> None:
 
 
 @contextmanager
+def _alarm(timeout_s: float) -> Iterator[None]:
+    """End this process by SIGALRM when the block takes longer.
+
+    While TensorFlow looks for the other workers it holds Python's lock: no thread can end it.
+    """
+    # A moment after the other clock, which can say what it ends.
+    signal.setitimer(signal.ITIMER_REAL, timeout_s + 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _reason(error: Exception) -> str:
+    """The line of TensorFlow's many that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "abort" in line.lower()), lines[0] if lines else "")
+
+
+@contextmanager
 def _together(what: str, timeout_s: float) -> Iterator[None]:
     """Wait for the other workers in the block, but not for ever."""
     timer = threading.Timer(timeout_s, _end_of_waiting, (what, timeout_s))
@@ -60,7 +81,7 @@ def _together(what: str, timeout_s: float) -> Iterator[None]:
         yield
     except _LOST as error:
         raise UnreachableError(
-            f"A worker was lost during {what}: {str(error).splitlines()[0]}. {_LOST_ADVICE}"
+            f"A worker was lost during {what}: {_reason(error)}. {_LOST_ADVICE}"
         ) from error
     finally:
         timer.cancel()
@@ -238,11 +259,18 @@ def mirrored(timeout_s: float) -> Replicas:
 def workers(timeout_s: float) -> Replicas:
     """The workers that TF_CONFIG names; call it before TensorFlow has done anything.
 
+    Where another worker never comes, this process ends by SIGALRM after `timeout_s`.
+
     Raises:
         ParamsError: TF_CONFIG does not say which worker this is.
         UnreachableError: another worker was lost while this one waited for it.
     """
     index, count = task_of(os.environ)
-    with _together("waiting for the other workers", timeout_s):
+    print(
+        f"Worker {index} of {count} waits at most {timeout_s:.0f} s (distribution.timeout_s) for"
+        f" the others: {os.environ['TF_CONFIG']}",
+        flush=True,
+    )
+    with _together("waiting for the other workers", timeout_s), _alarm(timeout_s):
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     return Replicas(strategy, index, count, timeout_s)
