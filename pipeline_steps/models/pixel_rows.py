@@ -1,7 +1,7 @@
 """Pixels in the place of features: for a network that trains, or moves its BatchNorm, from below.
 
-They are decoded again for each epoch, a few batches ahead of the network, and never kept: decoding
-takes a fraction of what training on them takes (bench/pixel_rows.py), and memory stays small.
+They are decoded again for each epoch, a few batches ahead of the network, and never kept: memory
+stays small and no disk fills. bench/pixel_rows.py prints what keeping them as uint8 would save.
 """
 
 from collections.abc import Iterator
