@@ -4,6 +4,7 @@ A record is all that a comparison needs of a run; the run itself stays in DVC's 
 """
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,12 @@ def training_facts(results: Results) -> list[dict[str, Any]]:
     return sorted((each for each in found if "parameters" in each), key=lambda f: f["last_epoch"])
 
 
+def most_trained(facts: Sequence[Mapping[str, Any]]) -> int:
+    """The most parameters that any phase of any step moved."""
+    phases = [phase for each in facts for phase in each.get("phases") or [each]]
+    return max(int(phase["trainable_parameters"]) for phase in phases)
+
+
 def curve_of(results: Results) -> list[Point]:
     """Accuracies after each epoch of all phases."""
     points = []
@@ -174,14 +181,16 @@ def curve_of(results: Results) -> list[Point]:
 def training_seconds(results: Results) -> float:
     """What training costs with an empty feature cache.
 
-    A pass over the frozen part serves every phase: it is counted once, and also when its features
-    were found in the cache, with what computing them had taken.
+    A pass over the frozen part serves every phase: of each split the longest is counted, once, and
+    also when its features were found in the cache, with what computing them had taken.
     """
-    training, extraction = 0.0, 0.0
+    training = 0.0
+    passes: dict[str, float] = {}
     for path in results.matching("reports/*/seconds.json"):
-        uses = results.json(path.replace("seconds.json", "features.json")).values()
-        now = sum(float(use["seconds"]) for use in uses)
-        before = sum(float(use["saved_s"]) for use in uses)
-        training += float(results.json(path)["seconds"]) - now
-        extraction = max(extraction, now + before)
-    return round(training + extraction, 1)
+        training += float(results.json(path)["seconds"])
+        uses = results.json(path.replace("seconds.json", "features.json"))
+        for name, use in uses.items():
+            split, seconds = name.split("_")[0], float(use["seconds"])
+            training -= seconds
+            passes[split] = max(passes.get(split, 0.0), seconds + float(use["saved_s"]))
+    return round(training + sum(passes.values()), 1)

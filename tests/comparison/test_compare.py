@@ -84,7 +84,10 @@ def test_features_that_were_found_are_counted_once_as_if_they_had_been_computed(
         "reports/train_phase1/seconds.json": {"seconds": 10.0 if cached else 60.0},
         "reports/train_phase1/features.json": {"train": first},
         "reports/fine_tune_phase2/seconds.json": {"seconds": 30.0},
-        "reports/fine_tune_phase2/features.json": {"train": {"seconds": 0.0, "saved_s": 50.0}},
+        "reports/fine_tune_phase2/features.json": {
+            "train": {"seconds": 0.0, "saved_s": 50.0},
+            "train_2": {"seconds": 0.0, "saved_s": 50.0},
+        },
     }
     assert training_seconds(Files(files)) == 90.0
 
