@@ -35,6 +35,7 @@ LOOK = Command(
     "Compares the answers of the last days with those on the test split. **Skipped** when they are"
     " alike, when there are too few, or when nothing is served or logged. *When it fails:* the log"
     " says what cannot be read.",
+    duty="publisher",  # It reads the store of releases, which no stage may.
     outlets=(DRIFT,),
 )
 ALERT = Command(

@@ -11,59 +11,23 @@ from typing import Any
 
 import pytest
 from live_airflow import Airflow, live, wait_for
-from workspaces import ROOT, call, copy_code, git
+from plans_only import commit, make_small_repository, new_data, planning_python
+from workspaces import call, git
 
-from pipeline_steps.orchestration.data_revision import pinned
 from pipeline_steps.orchestration.embedded_home import tell_clients
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
-_DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
-# Stands in for the project's Python: a plan is made, and then there is nothing to do.
-_STUB = """\
-#!/bin/sh
-case "$4" in
-  plan) {python} "$@" || exit $?; exit 99 ;;
-  look|remember) exec {python} "$@" ;;
-esac
-"""
-
-
-def _commit(repository: Path, message: str) -> str:
-    git(repository, "add", "--all")
-    git(repository, "commit", "--quiet", "--message", message)
-    return git(repository, "rev-parse", "HEAD").strip()
-
-
-def _new_data(repository: Path, text: str) -> str:
-    """Another dataset, as `dvc add` pins it; its MD5."""
-    (repository / "data" / "train" / "can").mkdir(parents=True, exist_ok=True)
-    (repository / "data" / "train" / "can" / "1.jpg").write_text(text)
-    call(repository, "dvc", "add", "--quiet", "data")
-    return pinned(repository / "data.dvc").digest
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wakings") / "repository"
-    folder.mkdir()
-    copy_code(folder)
-    for path in (ROOT / "dags").glob("*.py"):
-        (folder / "dags").mkdir(exist_ok=True)
-        (folder / "dags" / path.name).write_bytes(path.read_bytes())
-    (folder / ".dvc").mkdir()
-    (folder / ".dvc" / "config").write_text(_DVC_CONFIG)
-    (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    _new_data(folder, "the first")
-    _commit(folder, "repository")
-    return folder
+    return make_small_repository(folder)
 
 
 @pytest.fixture(scope="module")
 def airflow(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    stub = tmp_path_factory.mktemp("stub") / "python"
-    stub.write_text(_STUB.format(python=sys.executable))
-    stub.chmod(0o755)
+    stub = planning_python(tmp_path_factory.mktemp("stub"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SORTLINE_PYTHON", str(stub))
         with live(repository) as running:
@@ -100,7 +64,7 @@ def _look(airflow: Airflow) -> str:
 
 
 def test_data_updated_wakes_a_run_on_the_announced_data(airflow: Airflow, repository: Path) -> None:
-    announced = _new_data(repository, "announced, and in no commit")
+    announced = new_data(repository, "announced, and in no commit")
     said = call(repository, sys.executable, "-m", "pipeline_steps.cli", "data-updated").stdout
     assert "Airflow was told" in said
     plan = _one(airflow, lambda plan: plan["data"] == announced, "a run on the announced data")
@@ -111,8 +75,8 @@ def test_data_updated_wakes_a_run_on_the_announced_data(airflow: Airflow, reposi
 def test_watch_data_wakes_a_run_on_what_git_pins_and_then_is_quiet(
     airflow: Airflow, repository: Path
 ) -> None:
-    committed = _new_data(repository, "committed")
-    _commit(repository, "more data")
+    committed = new_data(repository, "committed")
+    commit(repository, "more data")
     _look(airflow)  # Its own schedule may have come first; either wakes the run.
     plan = _one(airflow, lambda plan: plan["data"] == committed, "a run on the committed data")
     assert "sortline_dataset" in plan["trigger"]
