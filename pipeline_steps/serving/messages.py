@@ -7,6 +7,7 @@ protobuf's default pool they would clash with TensorFlow's when a process import
 
 import functools
 import importlib.resources
+import threading
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -17,8 +18,11 @@ MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
 HEALTH: Final = "grpc.health.v1.Health"
 
 
+_LOADING: Final = threading.Lock()
+
+
 @functools.cache
-def _pool() -> descriptor_pool.DescriptorPool:
+def _loaded() -> descriptor_pool.DescriptorPool:
     packed = importlib.resources.files(__package__).joinpath(FILE).read_bytes()
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(packed).file:
@@ -26,6 +30,13 @@ def _pool() -> descriptor_pool.DescriptorPool:
     return pool
 
 
+def _pool() -> descriptor_pool.DescriptorPool:
+    with _LOADING:  # The cache alone lets two threads make a pool each, whose messages do not mix.
+        return _loaded()
+
+
+# Kept: a class that nobody holds is collected, and made anew for the next request.
+@functools.cache
 def message(name: str) -> Any:
     """The class of a message by its full name.
 
