@@ -90,7 +90,8 @@ def _efficientnet_b0(size_px: int, _: float) -> keras.Model:
     whole = _whole_efficientnet_b0(size_px)
     kind = keras.layers.Normalization
     scaled = next(layer.output for layer in whole.layers if isinstance(layer, kind))
-    return keras.Model(scaled, whole.output)
+    # Cloned, so that a layer's output belongs to this model and not to the whole one.
+    return keras.models.clone_model(keras.Model(scaled, whole.output))
 
 
 # Mean and standard deviation of ImageNet's training images, of 1, by which PyTorch normalises.
