@@ -32,7 +32,8 @@ _ARITHMETIC = """
     LessEqual LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul RealDiv Sub
 """
 _SHAPES = """
-    ConcatV2 Const EnsureShape ExpandDims Fill GatherV2 Identity OnesLike Pack Placeholder Range
+    ConcatV2 Const EnsureShape ExpandDims Fill GatherV2 Identity IdentityN OnesLike Pack Placeholder
+    Range
     Reshape ScatterNd SelectV2 Shape Size Squeeze StridedSlice ZerosLike
 """
 _CALLS = "NoOp PartitionedCall StatefulPartitionedCall StatelessIf"
