@@ -8,7 +8,7 @@ import asyncio
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,9 @@ class Running:
         assert servable is not None
 
         def go() -> None:
-            servable.run("go", {"token": np.array(0, np.int32)}, ["sent"])
+            # The call that it lets end may be the last one: the session is closed, then.
+            with suppress(tf.errors.CancelledError):
+                servable.run("go", {"token": np.array(0, np.int32)}, ["sent"])
 
         try:
             yield go

@@ -23,7 +23,7 @@ from pipeline_steps.serving.contract import model_digest, verify
 from pipeline_steps.serving.server_choice import Program
 from pipeline_steps.serving.trial import Expected, Trial, compare, try_out
 
-FEW: dict[str, object] = {"images": 4, "timeout_s": 300.0, "warmup_records": 3}
+FEW: dict[str, object] = {"images": 4, "timeout_s": 900.0, "warmup_records": 3}
 
 
 @pytest.fixture(scope="module")
