@@ -75,6 +75,17 @@ def localised(data: bytes, model: str, base_path: Path) -> Wanted:
     return Wanted(versions, dict(models[0].version_labels), text_format.MessageToString(config))
 
 
+def _with_old_labels(wanted: Wanted, laid: Wanted) -> Wanted:
+    """Every version that is wanted or laid, under the labels that are laid."""
+    config: Any = message("tensorflow.serving.ModelServerConfig")()
+    text_format.Parse(wanted.text, config)
+    model, versions = config.model_config_list.config[0], wanted.versions | laid.versions
+    model.model_version_policy.specific.versions[:] = sorted(versions)
+    model.version_labels.clear()
+    model.version_labels.update(laid.labels)
+    return Wanted(versions, laid.labels, text_format.MessageToString(config))
+
+
 def _unusable(why: str) -> ReleaseError:
     return ReleaseError(
         f"{CONFIG} in the store cannot be served: {why}. `sortline promote` writes it anew."
@@ -116,6 +127,11 @@ class Replica:
     def synchronise(self, store: Store) -> Wanted:
         """One pass: bring what is missing, lay the file, remove what no server can want any more.
 
+        Returns what the server is told.
+
+        A label that moves to a version of which the file has said nothing yet waits for the next
+        pass: TensorFlow Serving refuses the whole file until the version is loaded.
+
         Raises:
             SortlineError: the store fails, has no models.config, or a version is not what its
                 record says; what is served is left as it was.
@@ -129,10 +145,18 @@ class Replica:
         wanted = localised(small.data, self.model, self._base_path)
         for version in sorted(wanted.versions - _present(self._base_path)):
             _bring(store, version, self._base_path / str(version))
-        self._lay(wanted)
+        laid = self._next(wanted)
+        self._lay(laid)
         for version in _present(self._base_path) - self._now - self._last:
             remove(self._base_path / str(version))
-        return wanted
+        return laid
+
+    def _next(self, wanted: Wanted) -> Wanted:
+        if not self._file.exists():  # A server that starts may be given everything at once.
+            return wanted
+        laid = localised(self._file.read_bytes(), self.model, self._base_path)
+        known = laid.versions.issuperset(wanted.labels.values())
+        return wanted if known else _with_old_labels(wanted, laid)
 
     def _lay(self, wanted: Wanted) -> None:
         if not self._file.exists() or self._file.read_text(encoding="utf-8") != wanted.text:

@@ -79,6 +79,22 @@ def test_the_file_comes_after_the_versions_that_it_names(
     assert _versions(seen) == {"3"}
 
 
+def test_a_label_moves_when_the_server_has_been_told_of_the_version(
+    store: Path, opened: Store, seen: Path
+) -> None:
+    replica = Replica(seen, MODEL)
+    replica.synchronise(opened)
+    promote(store, {"stable": 4})
+    told = []
+    for _ in range(2):
+        replica.synchronise(opened)
+        told.append(localised((seen / CONFIG).read_bytes(), MODEL, seen / MODEL))
+    assert [(set(each.versions), each.labels) for each in told] == [
+        ({3, 4}, {"stable": 3}),
+        ({4}, {"stable": 4}),
+    ]
+
+
 def test_a_version_without_a_record_is_not_served(store: Path, opened: Store, seen: Path) -> None:
     (store / "_releases" / "3.json").unlink()
     with pytest.raises(ReleaseError, match="no record"):
@@ -182,7 +198,8 @@ def test_a_store_that_breaks_later_leaves_the_server_what_it_has(store: Path, se
         assert _page(port)['sortline_sync_passes_total{result="failed"}'] >= 1
         assert _tree(seen) == before
         promote(store, {"stable": 4})
-        assert "stable=4" in process.stdout.readline()
+        assert "[3, 4] stable=3" in process.stdout.readline()
+        assert "[4] stable=4" in process.stdout.readline()
         assert _versions(seen) == {"3", "4"}
     finally:
         process.send_signal(signal.SIGTERM)
