@@ -17,7 +17,12 @@ _NUMBERS: Final = (
     "max_enqueued_batches",
     "num_batch_threads",
 )
-_IGNORED: Final = ("thread_pool_name", "pad_variable_length_inputs")
+_IGNORED: Final = {
+    "thread_pool_name": "StringValue",
+    "enable_large_batch_splitting": "BoolValue",
+    "max_execution_batch_size": "Int64Value",
+}
+_PADDING: Final = "pad_variable_length_inputs"
 _PACKAGE: Final = "tensorflow.serving"
 
 
@@ -47,21 +52,29 @@ class BatchingParameters:
         return next(fitting, size)
 
 
-def _message_class() -> Any:
-    """tensorflow.serving.BatchingParameters, as far as its text goes: no package brings it."""
+def message_class() -> Any:
+    """tensorflow.serving.BatchingParameters, as far as its text goes: no package brings it.
+
+    Text needs names and kinds alone, not the true numbers of the fields.
+    """
     kinds = descriptor_pb2.FieldDescriptorProto
     one: dict[str, Any] = {"label": kinds.LABEL_OPTIONAL}
     file = descriptor_pb2.FileDescriptorProto(name="batching.proto", package=_PACKAGE)
-    for name, kind in (("Int64Value", kinds.TYPE_INT64), ("StringValue", kinds.TYPE_STRING)):
+    values = {
+        "Int64Value": kinds.TYPE_INT64,
+        "StringValue": kinds.TYPE_STRING,
+        "BoolValue": kinds.TYPE_BOOL,
+    }
+    for name, kind in values.items():
         file.message_type.add(name=name).field.add(name="value", number=1, type=kind, **one)
     whole = file.message_type.add(name="BatchingParameters")
-    wrapped = [*((name, "Int64Value") for name in _NUMBERS), ("thread_pool_name", "StringValue")]
-    for at, (name, wrapper) in enumerate(wrapped, 1):
+    wrapped = {**dict.fromkeys(_NUMBERS, "Int64Value"), **_IGNORED}
+    for at, (name, wrapper) in enumerate(wrapped.items(), 1):
         typed = {"type": kinds.TYPE_MESSAGE, "type_name": f".{_PACKAGE}.{wrapper}"}
         whole.field.add(name=name, number=at, **typed, **one)
     sizes: dict[str, Any] = {"type": kinds.TYPE_INT64, "label": kinds.LABEL_REPEATED}
-    whole.field.add(name="allowed_batch_sizes", number=6, **sizes)
-    whole.field.add(name="pad_variable_length_inputs", number=7, type=kinds.TYPE_BOOL, **one)
+    whole.field.add(name="allowed_batch_sizes", number=20, **sizes)
+    whole.field.add(name=_PADDING, number=21, type=kinds.TYPE_BOOL, **one)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     found = pool.FindMessageTypeByName(f"{_PACKAGE}.BatchingParameters")
@@ -94,8 +107,8 @@ def read_batching(enabled: bool, path: Path | None) -> BatchingParameters | None
         return None
     if path is None:
         return BatchingParameters()
-    given = parse_text_file(path, _message_class()(), _FLAG)
+    given = parse_text_file(path, message_class()(), _FLAG)
     numbers = {name: getattr(given, name).value for name in _NUMBERS if given.HasField(name)}
-    ignored = tuple(name for name in _IGNORED if given.HasField(name))
+    ignored = tuple(name for name in (*_IGNORED, _PADDING) if given.HasField(name))
     sizes = tuple(given.allowed_batch_sizes)
     return _checked(BatchingParameters(**numbers, allowed_batch_sizes=sizes, ignored=ignored), path)
