@@ -12,7 +12,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from release_parts import LIMITS, Candidates, Fault, FaultyProxy, Script
+from release_parts import Candidates, Fault, FaultyProxy, Script
 
 from pipeline_steps.artifacts import digest_tree
 from pipeline_steps.errors import BusyError, ReleaseError
@@ -146,7 +146,7 @@ def test_a_fault_that_passes_is_not_noticed(s3: FaultyProxy, candidates: Candida
         return ("error", "reset", "cut")[len(failed) % 3]
 
     s3.behave(fail_each_once)
-    with open_store("s3://models/flaky", LIMITS) as store:
+    with open_store("s3://models/flaky", Limits(20.0, 3)) as store:  # As in params.yaml.
         assert candidates.publish(store).version == 1
         check_whole(store, 1, candidates)
 
