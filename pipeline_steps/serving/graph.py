@@ -29,12 +29,11 @@ _NETWORK = """
 """
 _ARITHMETIC = """
     AddN AddV2 All ArgMax BitwiseAnd Cast Equal FloorDiv FloorMod Greater GreaterEqual IsFinite Less
-    LessEqual LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul RealDiv Sub
+    LessEqual LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul RealDiv Square Sub
 """
 _SHAPES = """
     ConcatV2 Const EnsureShape ExpandDims Fill GatherV2 Identity IdentityN OnesLike Pack Placeholder
-    Range
-    Reshape ScatterNd SelectV2 Shape Size Squeeze StridedSlice ZerosLike
+    Range Reshape ScatterNd SelectV2 Shape Size Squeeze StridedSlice ZerosLike
 """
 _CALLS = "NoOp PartitionedCall StatefulPartitionedCall StatelessIf"
 
