@@ -59,7 +59,7 @@ test: .venv/.installed ## every test that is not slow
 	pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/.installed ## whole graphs, kills, load
-	pytest -m slow
+	pytest -m slow --numprocesses auto --maxprocesses 2 --dist loadfile
 
 bench: .venv/.installed | data/. ## the tables of the README; QUICK=1: minutes instead of hours
 ifdef QUICK
