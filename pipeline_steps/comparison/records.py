@@ -141,11 +141,6 @@ class Results:
         """A CSV file."""
         return pd.read_csv(io.StringIO(self._text(path)))
 
-    def size_bytes(self, folder: str) -> int:
-        """Size of all files below a folder."""
-        found = self._files.find(folder, detail=True)
-        return sum(int(each["size"]) for each in found.values())
-
     def _text(self, path: str) -> str:
         try:
             return str(self._files.read_text(path, encoding="utf-8"))

@@ -141,7 +141,7 @@ def _record(job: Job, experiment: Experiment, commit: str) -> Record:
         seconds=training_seconds(results),
         parameters=facts[-1]["parameters"],
         trained=most_trained(facts),
-        size_bytes=results.size_bytes("artifacts/saved_model"),
+        size_bytes=results.json("reports/export.json")["size_bytes"],
         latency_ms=speed["p50_ms"],
         latency_ratio=speed["ratio"],
         beside=job.beside,
