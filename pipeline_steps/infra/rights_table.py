@@ -37,7 +37,7 @@ class Row(BaseModel):
     Attributes:
         role: its name without "sortline-".
         action: such as s3:GetObject.
-        on: a bucket's short name (data, cache, models) and the object in it, if any.
+        on: a bucket's short name (data, cache, models, log) and the object in it, if any.
         context: of the request, besides TLS.
         expected: what has to come out.
         why: for a reader.

@@ -47,6 +47,7 @@ def test_the_dag_finds_all_that_it_needs(values: dict[str, Any]) -> None:
     account = f"{FIVE['AWS_ACCOUNT']}-{FIVE['AWS_REGION']}"
     assert settings.dvc_remote == f"s3://sortline-{account}-cache/dvc"
     assert settings.releases == f"s3://sortline-{account}-models/releases"
+    assert settings.prediction_log == f"s3://sortline-{account}-log/predictions"
 
 
 def test_its_names_are_those_of_the_cluster(values: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the template makes of the three buckets."""
+"""What the template makes of the buckets."""
 
 import shutil
 import subprocess
@@ -26,7 +26,7 @@ def test_cloudformation_finds_nothing_to_say() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["Data", "Cache", "Models"])
+@pytest.mark.parametrize("name", sorted(BUCKETS))
 def test_every_bucket_is_versioned_encrypted_private_and_outlives_its_stack(name: str) -> None:
     bucket, resource = BUCKETS[name], TEMPLATE["Resources"][name]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
@@ -38,12 +38,14 @@ def test_every_bucket_is_versioned_encrypted_private_and_outlives_its_stack(name
     assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("name", ["Data", "Cache", "Models"])
+@pytest.mark.parametrize("name", sorted(BUCKETS))
 def test_every_bucket_forgets_what_nobody_can_use(name: str) -> None:
     rules: list[dict[str, Any]] = BUCKETS[name]["LifecycleConfiguration"]["Rules"]
     assert all(rule["Status"] == "Enabled" for rule in rules)
     assert any("NoncurrentVersionExpiration" in rule for rule in rules)
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
+    if name == "Log":  # Which is there to be forgotten.
+        return
     whole = [rule for rule in rules if "ExpirationInDays" in rule and "Prefix" not in rule]
     assert not whole, "what is in use would be removed"
 
@@ -61,3 +63,8 @@ def test_releases_are_locked_for_less_time_than_pruned_ones_are_kept() -> None:
 def test_nothing_in_a_bucket_of_releases_expires_while_it_is_current() -> None:
     rules = BUCKETS["Models"]["LifecycleConfiguration"]["Rules"]
     assert not [rule for rule in rules if "ExpirationInDays" in rule or "ExpirationDate" in rule]
+
+
+def test_the_log_of_predictions_is_forgotten() -> None:
+    (rule, _) = BUCKETS["Log"]["LifecycleConfiguration"]["Rules"]
+    assert (rule["Prefix"], rule["ExpirationInDays"]) == ("predictions/", {"Ref": "LogDays"})

@@ -72,7 +72,7 @@ def test_nobody_can_remove_a_released_object_for_good_or_before_its_time(role: s
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("bucket", ["data", "cache", "models"])
+@pytest.mark.parametrize("bucket", ["data", "cache", "models", "log"])
 def test_nobody_gets_anything_without_tls(role: str, bucket: str) -> None:
     for action in ("GetObject", "PutObject", "DeleteObject"):
         row = Row(role=role, action=f"s3:{action}", on=f"{bucket}/releases/x",
