@@ -24,13 +24,13 @@ from pipeline_steps.artifacts import Paths, require, sha256_file
 from pipeline_steps.errors import SortlineError
 from pipeline_steps.models.network import load_network
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
-from pipeline_steps.serving.contract import PREDICT_TENSOR
-from pipeline_steps.serving.latency import cpu_model
-from pipeline_steps.serving.litert import Interpreted, read_litert
-from pipeline_steps.serving.litert_export import Sources, write_litert
-from pipeline_steps.serving.litert_scores import LiteRtScores, score_litert
-from pipeline_steps.serving.local_model import Served, load_model
-from pipeline_steps.serving.signature import Exported
+from pipeline_steps.serving.edge.export import Sources, write_litert
+from pipeline_steps.serving.edge.litert import Interpreted, read_litert
+from pipeline_steps.serving.edge.scores import LiteRtScores, score_litert
+from pipeline_steps.serving.model.contract import PREDICT_TENSOR
+from pipeline_steps.serving.model.latency import cpu_model
+from pipeline_steps.serving.model.local_model import Served, load_model
+from pipeline_steps.serving.model.signature import Exported
 
 ROOT = Path(__file__).parents[1]
 FASTER = 3.0  # float32, than the SavedModel

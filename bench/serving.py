@@ -30,8 +30,8 @@ from swaps import swap_under_load
 
 from pipeline_steps.artifacts import write_json
 from pipeline_steps.quiet import quiet_libraries
+from pipeline_steps.serving.local.tether import tethered
 from pipeline_steps.serving.model_server import LISTENING
-from pipeline_steps.serving.tether import tethered
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench/results/serving.json"
@@ -91,7 +91,7 @@ def test_images(root: Path, count: int) -> list[bytes]:
 
 def in_process_rate(folder: Path, images: list[bytes], seconds: float) -> float:
     """Images a second of the model called in this process, with the best number of threads."""
-    from pipeline_steps.serving.local_model import load_model
+    from pipeline_steps.serving.model.local_model import load_model
 
     model = load_model(folder)
     for image in images:

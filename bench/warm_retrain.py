@@ -19,7 +19,7 @@ from typing import Any
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
 from pipeline_steps.artifacts import write_json
-from pipeline_steps.serving.champion_use import fetch
+from pipeline_steps.serving.champions.use import fetch
 
 RESULT = ROOT / "bench/results/warm_retrain.json"
 FIRST_SHARE = 0.95

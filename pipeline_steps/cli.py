@@ -87,7 +87,7 @@ def gate(
 ) -> None:
     """Show what the gates say of the exported model."""
     from pipeline_steps.artifacts import Paths
-    from pipeline_steps.serving.blessing import command
+    from pipeline_steps.serving.champions.blessing import command
 
     command(Paths(Path.cwd()), check=check)
 
@@ -104,7 +104,7 @@ def champion_use(
 ) -> None:
     """Verify a model, and make it the champion."""
     from pipeline_steps.artifacts import Paths
-    from pipeline_steps.serving.champion_use import use_command
+    from pipeline_steps.serving.champions.use import use_command
 
     use_command(uri, Paths(Path.cwd()))
 
@@ -113,7 +113,7 @@ def champion_use(
 def champion_show() -> None:
     """Say which model the champion is."""
     from pipeline_steps.artifacts import Paths
-    from pipeline_steps.serving.champion_use import show_command
+    from pipeline_steps.serving.champions.use import show_command
 
     show_command(Paths(Path.cwd()))
 

@@ -24,11 +24,11 @@ from pipeline_steps.models.bootstrap import intervals
 from pipeline_steps.models.ranking import pr_auc, roc_auc
 from pipeline_steps.params import Params
 from pipeline_steps.reporting.evaluation import INVALID, draw_figures, draw_mistakes
-from pipeline_steps.serving.contract import model_digest
-from pipeline_steps.serving.latency import measure
-from pipeline_steps.serving.litert_scores import score_litert
-from pipeline_steps.serving.local_model import load_model
-from pipeline_steps.serving.scoring import Scores, read_listed, score_files
+from pipeline_steps.serving.edge.scores import score_litert
+from pipeline_steps.serving.model.contract import model_digest
+from pipeline_steps.serving.model.latency import measure
+from pipeline_steps.serving.model.local_model import load_model
+from pipeline_steps.serving.model.scoring import Scores, read_listed, score_files
 
 _DECIMALS = 6
 _LATENCY_FILES = 16

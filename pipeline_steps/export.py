@@ -32,18 +32,23 @@ from pipeline_steps.models.logits import read_logits
 from pipeline_steps.models.network import load_network
 from pipeline_steps.models.ranking import youden_threshold
 from pipeline_steps.params import Params
-from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
-from pipeline_steps.serving.graph import (
+from pipeline_steps.serving.edge.export import Facts, Sources, write_litert
+from pipeline_steps.serving.model.contract import (
+    Contract,
+    Preprocessing,
+    signatures,
+    write_contract,
+)
+from pipeline_steps.serving.model.graph import (
     Operations,
     check_operations,
     min_serving_version,
     read_operations,
 )
-from pipeline_steps.serving.litert_export import Facts, Sources, write_litert
-from pipeline_steps.serving.local_model import load_model
-from pipeline_steps.serving.parity import Parity, parity_files, prove_parity
-from pipeline_steps.serving.seen_images import write_seen
-from pipeline_steps.serving.signature import Exported, check_signatures, write_saved_model
+from pipeline_steps.serving.model.local_model import load_model
+from pipeline_steps.serving.model.parity import Parity, parity_files, prove_parity
+from pipeline_steps.serving.model.seen_images import write_seen
+from pipeline_steps.serving.model.signature import Exported, check_signatures, write_saved_model
 
 _FORMATS = ("jpeg", "png", "webp")
 _RESIZE = "bilinear, stretched to the square, without antialiasing (tf.image.resize)"

@@ -18,10 +18,10 @@ from pipeline_steps.entry import step_main
 from pipeline_steps.errors import GateError
 from pipeline_steps.models.bootstrap import wilson
 from pipeline_steps.params import Gate, Params
-from pipeline_steps.serving.blessing import Blessing, Verdict, markdown, short, table
-from pipeline_steps.serving.champion import Champion, read_champion
-from pipeline_steps.serving.comparison import Scored, compare
-from pipeline_steps.serving.contract import model_digest
+from pipeline_steps.serving.champions.blessing import Blessing, Verdict, markdown, short, table
+from pipeline_steps.serving.champions.champion import Champion, read_champion
+from pipeline_steps.serving.champions.comparison import Scored, compare
+from pipeline_steps.serving.model.contract import model_digest
 
 _MADE_BY = "dvc repro evaluate"
 _MB = 1_000_000

@@ -18,10 +18,10 @@ import pandas as pd
 from pipeline_steps.artifacts import Paths, digest_tree, exclusive, read_json, require, write_json
 from pipeline_steps.errors import ArtifactError, DataError, RefusedError
 from pipeline_steps.params import Params, load_params
-from pipeline_steps.serving.assembly import assemble
-from pipeline_steps.serving.contract import verify
-from pipeline_steps.serving.server_choice import Program, choose_program
-from pipeline_steps.serving.trial import Expected, Outcome, Trial, try_out
+from pipeline_steps.serving.local.assembly import assemble
+from pipeline_steps.serving.local.server_choice import Program, choose_program
+from pipeline_steps.serving.local.trial import Expected, Outcome, Trial, try_out
+from pipeline_steps.serving.model.contract import verify
 
 _EVALUATED: Final = "dvc repro evaluate"
 

@@ -15,8 +15,13 @@ from PIL import Image
 
 from pipeline_steps.artifacts import Paths, sha256_file, write_json
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
-from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
-from pipeline_steps.serving.signature import Exported, write_saved_model
+from pipeline_steps.serving.model.contract import (
+    Contract,
+    Preprocessing,
+    signatures,
+    write_contract,
+)
+from pipeline_steps.serving.model.signature import Exported, write_saved_model
 
 LABELS = ("blue", "green", "red")
 CHANNELS = {"red": 0, "green": 1, "blue": 2}

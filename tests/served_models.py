@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipeline_steps.serving import rpc
-from pipeline_steps.serving.local_server import LOOPBACK
-from pipeline_steps.serving.messages import MODEL_SERVICE, PREDICTION_SERVICE, methods_of
+from pipeline_steps.serving.calls import rpc
+from pipeline_steps.serving.calls.messages import MODEL_SERVICE, PREDICTION_SERVICE, methods_of
+from pipeline_steps.serving.calls.tensors import from_proto, to_proto
+from pipeline_steps.serving.local.local_server import LOOPBACK
 from pipeline_steps.serving.standin.flags import parse_flags
 from pipeline_steps.serving.standin.server import QUEUE, WORKERS, Addresses, Server
-from pipeline_steps.serving.tensors import from_proto, to_proto
 
 
 class _HalfPlus(tf.Module):  # type: ignore[misc]

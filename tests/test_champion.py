@@ -14,9 +14,14 @@ import pytest
 
 from pipeline_steps.artifacts import Paths, digest_tree, exclusive, write_json
 from pipeline_steps.errors import ArtifactError, BusyError, GateError
-from pipeline_steps.serving.champion import read_champion
-from pipeline_steps.serving.champion_use import show_command, use, use_command
-from pipeline_steps.serving.contract import Contract, Preprocessing, signatures, write_contract
+from pipeline_steps.serving.champions.champion import read_champion
+from pipeline_steps.serving.champions.use import show_command, use, use_command
+from pipeline_steps.serving.model.contract import (
+    Contract,
+    Preprocessing,
+    signatures,
+    write_contract,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

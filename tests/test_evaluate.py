@@ -14,11 +14,11 @@ from pipeline_steps import evaluate
 from pipeline_steps.artifacts import Paths, digest_tree
 from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.reporting.evaluation import confusion_table, worst_mistakes
-from pipeline_steps.serving.contract import model_digest
-from pipeline_steps.serving.latency import measure, time_in_turns
-from pipeline_steps.serving.litert_export import Sources, write_litert
-from pipeline_steps.serving.local_model import load_model
-from pipeline_steps.serving.scoring import Scores
+from pipeline_steps.serving.edge.export import Sources, write_litert
+from pipeline_steps.serving.model.contract import model_digest
+from pipeline_steps.serving.model.latency import measure, time_in_turns
+from pipeline_steps.serving.model.local_model import load_model
+from pipeline_steps.serving.model.scoring import Scores
 
 PICTURES = ("confusion_matrix", "reliability", "per_class", "training_curves", "mistakes")
 
@@ -225,7 +225,7 @@ def test_calls_are_timed_in_turns_after_a_warm_up() -> None:
 
 def test_the_ratio_is_of_the_middle_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(np.cumsum([0, 2, 0, 1, 0, 2, 0, 1, 0, 90, 0, 1]) / 1000.0)
-    module = "pipeline_steps.serving.latency"
+    module = "pipeline_steps.serving.model.latency"
     monkeypatch.setattr(f"{module}.time.perf_counter", lambda: next(clock))
     monkeypatch.setattr(f"{module}.reference_call", lambda: lambda: None)
 

@@ -23,10 +23,10 @@ from pipeline_steps.models.logits import read_logits, write_logits
 from pipeline_steps.models.network import build_network, load_network
 from pipeline_steps.models.weights import load_pretrained, save_weights
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
-from pipeline_steps.serving import parity
-from pipeline_steps.serving.contract import read_contract, verify
-from pipeline_steps.serving.local_model import Predictions, Served, load_model
-from pipeline_steps.serving.signature import Exported
+from pipeline_steps.serving.model import parity
+from pipeline_steps.serving.model.contract import read_contract, verify
+from pipeline_steps.serving.model.local_model import Predictions, Served, load_model
+from pipeline_steps.serving.model.signature import Exported
 
 LABELS = ("can", "jar", "sheet")
 IMAGES = {"train": (4, 2, 3), "val": (4, 3, 4)}

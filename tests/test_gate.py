@@ -15,9 +15,14 @@ from pipeline_steps.artifacts import Paths, write_json
 from pipeline_steps.cli import app
 from pipeline_steps.entry import exit_code_of
 from pipeline_steps.errors import DataError, GateError
-from pipeline_steps.serving.blessing import Blessing, Verdict, current_blessing, markdown
-from pipeline_steps.serving.champion_use import use
-from pipeline_steps.serving.contract import PREDICT_TENSOR, Contract, read_contract, write_contract
+from pipeline_steps.serving.champions.blessing import Blessing, Verdict, current_blessing, markdown
+from pipeline_steps.serving.champions.use import use
+from pipeline_steps.serving.model.contract import (
+    PREDICT_TENSOR,
+    Contract,
+    read_contract,
+    write_contract,
+)
 
 LATENCY = {
     "p50_ms": 6.0,

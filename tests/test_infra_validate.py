@@ -18,10 +18,10 @@ from pipeline_steps import evaluate, infra_validate
 from pipeline_steps.artifacts import Paths, digest_tree, read_json, write_json
 from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.infra_validate import spread
-from pipeline_steps.serving.both_doors import Answered
-from pipeline_steps.serving.contract import model_digest, verify
-from pipeline_steps.serving.server_choice import Program
-from pipeline_steps.serving.trial import Expected, Trial, compare, try_out
+from pipeline_steps.serving.local.both_doors import Answered
+from pipeline_steps.serving.local.server_choice import Program
+from pipeline_steps.serving.local.trial import Expected, Trial, compare, try_out
+from pipeline_steps.serving.model.contract import model_digest, verify
 
 FEW: dict[str, object] = {"images": 4, "timeout_s": 900.0, "warmup_records": 3}
 

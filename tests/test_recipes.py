@@ -14,8 +14,8 @@ from pipeline_steps.artifacts import Paths
 from pipeline_steps.experiment import overrides_of
 from pipeline_steps.models.network import build_network
 from pipeline_steps.params import overlay, parse_params, read_yaml
-from pipeline_steps.serving.contract import read_contract
-from pipeline_steps.serving.local_model import load_model
+from pipeline_steps.serving.model.contract import read_contract
+from pipeline_steps.serving.model.local_model import load_model
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 REGIMES = (

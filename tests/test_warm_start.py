@@ -18,8 +18,8 @@ from pipeline_steps.images.generated import generate, subset_counts
 from pipeline_steps.models.network import build_network
 from pipeline_steps.models.weights import variables_by_name
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
-from pipeline_steps.serving.champion_use import use
-from pipeline_steps.serving.contract import (
+from pipeline_steps.serving.champions.use import use
+from pipeline_steps.serving.model.contract import (
     CONTRACT,
     Contract,
     Preprocessing,
@@ -27,8 +27,8 @@ from pipeline_steps.serving.contract import (
     signatures,
     write_contract,
 )
-from pipeline_steps.serving.seen_images import SEEN, write_seen
-from pipeline_steps.serving.signature import Exported, write_saved_model
+from pipeline_steps.serving.model.seen_images import SEEN, write_seen
+from pipeline_steps.serving.model.signature import Exported, write_saved_model
 
 LABELS = ("can", "jar")
 SIZE_PX = 32

@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from pipeline_steps.artifacts import atomic_dir, remove, write_text
 from pipeline_steps.entry import exit_code_of
 from pipeline_steps.errors import ReleaseError, SortlineError
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
 from pipeline_steps.serving.releases.checking import check_files
 from pipeline_steps.serving.releases.records import read_record
 from pipeline_steps.serving.releases.store import CONFIG, Limits, Store, open_store

@@ -12,12 +12,12 @@ from typing import Any
 
 from tenacity import Retrying
 
-from pipeline_steps.serving.admission import Image
-from pipeline_steps.serving.base_client import BaseClient
-from pipeline_steps.serving.exchange import Call, Exchange
-from pipeline_steps.serving.messages import PREDICTION_SERVICE
-from pipeline_steps.serving.prediction import Prediction
-from pipeline_steps.serving.rpc import method, open_channel
+from pipeline_steps.serving.calls.admission import Image
+from pipeline_steps.serving.calls.base_client import BaseClient
+from pipeline_steps.serving.calls.exchange import Call, Exchange
+from pipeline_steps.serving.calls.messages import PREDICTION_SERVICE
+from pipeline_steps.serving.calls.prediction import Prediction
+from pipeline_steps.serving.calls.rpc import method, open_channel
 
 
 class Client(BaseClient):

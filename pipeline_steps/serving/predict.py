@@ -14,7 +14,7 @@ from pipeline_steps.images.decode import decode_bytes, read_image_file
 from pipeline_steps.images.header import detect_format, read_header
 from pipeline_steps.images.layout import readable
 from pipeline_steps.quiet import silenced_stderr
-from pipeline_steps.serving.batching import batched
+from pipeline_steps.serving.calls.batching import batched
 from pipeline_steps.serving.file_answers import (
     Answer,
     count_files,
@@ -22,7 +22,7 @@ from pipeline_steps.serving.file_answers import (
     label_width,
     print_answers,
 )
-from pipeline_steps.serving.local_model import Served, load_model
+from pipeline_steps.serving.model.local_model import Served, load_model
 
 _BATCH_FILES = 32
 _BATCH_BYTES = 64 << 20

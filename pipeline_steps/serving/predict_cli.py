@@ -56,7 +56,7 @@ def predict(  # noqa: PLR0913 (one an option)
     Exit code: 0 all valid, 1 some invalid, 2 a path is missing (nothing done) or the server does
     not answer.
     """
-    from pipeline_steps.serving.server_options import Server
+    from pipeline_steps.serving.calls.server_options import Server
 
     server = Server(
         target, model_name, version, label, contract, ca, certificate, key, timeout_s=timeout

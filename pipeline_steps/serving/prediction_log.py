@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from pipeline_steps.errors import ParamsError, SortlineError
-from pipeline_steps.serving.log_buffer import Buffer, Limits
-from pipeline_steps.serving.log_store import LogStore, Names, open_log, written_at
-from pipeline_steps.serving.sent import Sent
+from pipeline_steps.serving.calls.sent import Sent
+from pipeline_steps.serving.log.buffer import Buffer, Limits
+from pipeline_steps.serving.log.store import LogStore, Names, open_log, written_at
 
 _LOG: Final = logging.getLogger("sortline.prediction_log")
 _PRUNE_EVERY: Final = timedelta(hours=1)

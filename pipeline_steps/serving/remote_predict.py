@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from pipeline_steps.errors import ArtifactError
 from pipeline_steps.images.layout import readable
-from pipeline_steps.serving.base_client import MAX_PIXELS
-from pipeline_steps.serving.batching import batched
+from pipeline_steps.serving.calls.base_client import MAX_PIXELS
+from pipeline_steps.serving.calls.batching import batched
+from pipeline_steps.serving.calls.prediction import Prediction
+from pipeline_steps.serving.calls.rpc import Tls
+from pipeline_steps.serving.calls.server_options import Server
 from pipeline_steps.serving.client import Client
-from pipeline_steps.serving.contract import Contract
 from pipeline_steps.serving.file_answers import (
     Answer,
     count_files,
@@ -20,9 +22,7 @@ from pipeline_steps.serving.file_answers import (
     label_width,
     print_answers,
 )
-from pipeline_steps.serving.prediction import Prediction
-from pipeline_steps.serving.rpc import Tls
-from pipeline_steps.serving.server_options import Server
+from pipeline_steps.serving.model.contract import Contract
 
 _GROUP_FILES: Final = 32  # A deadline holds for so many, and so many are answered at once.
 _WIDTH: Final = 12  # Of the labels' column when the labels are not known beforehand.

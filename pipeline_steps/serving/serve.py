@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from pipeline_steps.errors import ArtifactError, ParamsError, ServingError
-from pipeline_steps.serving.local_server import RunningServer, running_server
-from pipeline_steps.serving.server_choice import Models
+from pipeline_steps.serving.local.local_server import RunningServer, running_server
+from pipeline_steps.serving.local.server_choice import Models
 
 _SAVED_MODEL: Final = Path("artifacts/saved_model")
 _TIMEOUT_S: Final = 600.0

@@ -34,7 +34,7 @@ def labels_join(
     sha256 is of the image's bytes as they were sent. Of several labels of an image, the last one
     counts. Repeated, it changes nothing.
     """
-    from pipeline_steps.serving.live_labels import command
+    from pipeline_steps.serving.log.live_labels import command
 
     command(log, labels, as_json=as_json)
 
@@ -79,8 +79,8 @@ def drift(  # noqa: PLR0913 (one an option)
 
     Exit code: 0 stable, 4 drift, 5 too few images to say.
     """
-    from pipeline_steps.serving.drift_command import Asked, command
-    from pipeline_steps.serving.drift_sources import Window, parse_time
+    from pipeline_steps.serving.drift.stability.command import Asked, command
+    from pipeline_steps.serving.drift.stability.sources import Window, parse_time
 
     window = Window(parse_time(since), parse_time(until), version)
     asked = Asked(reference, window, threshold, lineage, new_data)

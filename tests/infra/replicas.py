@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from rendered import named, render
 
-from pipeline_steps.serving.local_server import free_port
+from pipeline_steps.serving.local.local_server import free_port
 
 HOST = "127.0.0.1"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")

@@ -12,7 +12,7 @@ import yaml
 from rendered import INFRA, named, render
 
 from pipeline_steps.infra.sync import Figures
-from pipeline_steps.serving.client_metrics import ClientMetrics
+from pipeline_steps.serving.calls.client_metrics import ClientMetrics
 
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

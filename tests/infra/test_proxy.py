@@ -23,10 +23,10 @@ from replicas import (
 )
 
 from pipeline_steps.infra.sync import Replica
-from pipeline_steps.serving.messages import HEALTH, MODEL_SERVICE, PREDICTION_SERVICE, message
+from pipeline_steps.serving.calls.messages import HEALTH, MODEL_SERVICE, PREDICTION_SERVICE, message
+from pipeline_steps.serving.calls.rpc import method
+from pipeline_steps.serving.calls.tensors import from_proto, to_proto
 from pipeline_steps.serving.releases.store import Limits, open_store
-from pipeline_steps.serving.rpc import method
-from pipeline_steps.serving.tensors import from_proto, to_proto
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 OVERLAY = "gpu"

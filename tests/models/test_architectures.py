@@ -20,7 +20,7 @@ from pipeline_steps.models.backbones import (
 from pipeline_steps.models.network import build_head, build_network
 from pipeline_steps.models.weights import find_weights
 from pipeline_steps.params import ArchitectureName, Backbone, Head, Last, Params
-from pipeline_steps.serving.graph import ALLOWED
+from pipeline_steps.serving.model.graph import ALLOWED
 
 _PLAIN: dict[str, Any] = {
     "pooling": "average",

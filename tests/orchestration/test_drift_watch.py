@@ -21,6 +21,7 @@ from pipeline_steps.orchestration.data_revision import CURRENT
 from pipeline_steps.orchestration.drift_watch import Look, alert, look_for_drift
 from pipeline_steps.orchestration.run_store import RunStore
 from pipeline_steps.orchestration.settings import Settings
+from pipeline_steps.serving.calls.sent import Sent
 from pipeline_steps.serving.prediction_log import PredictionLog
 from pipeline_steps.serving.releases.lineage import Lineage, Made
 from pipeline_steps.serving.releases.model_config import (
@@ -31,7 +32,6 @@ from pipeline_steps.serving.releases.model_config import (
 )
 from pipeline_steps.serving.releases.records import Record
 from pipeline_steps.serving.releases.store import CONFIG, record_name
-from pipeline_steps.serving.sent import Sent
 
 OTHER = "f" * 32 + ".dir"
 LABELS = ("can", "jar")

@@ -12,8 +12,8 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline_steps.serving.calls.sent import Sent
 from pipeline_steps.serving.prediction_log import PredictionLog
-from pipeline_steps.serving.sent import Sent
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 LABELS = ("can", "jar", "sheet")

@@ -13,8 +13,8 @@ import grpc
 import numpy as np
 from PIL import Image
 
-from pipeline_steps.serving.messages import PREDICTION_SERVICE, message, methods_of
-from pipeline_steps.serving.tensors import from_proto, to_proto
+from pipeline_steps.serving.calls.messages import PREDICTION_SERVICE, message, methods_of
+from pipeline_steps.serving.calls.tensors import from_proto, to_proto
 
 LABELS = ("can", "jar", "sheet")
 VERSION = 7

@@ -9,9 +9,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from pipeline_steps.artifacts import digest_tree
 from pipeline_steps.errors import ArtifactError
-from pipeline_steps.serving.assembly import WARMUP, assemble, warmup_file
-from pipeline_steps.serving.contract import verify
-from pipeline_steps.serving.tfrecord import crc32c, tfrecord
+from pipeline_steps.serving.local.assembly import WARMUP, assemble, warmup_file
+from pipeline_steps.serving.local.tfrecord import crc32c, tfrecord
+from pipeline_steps.serving.model.contract import verify
 
 IMAGES = [b"one", b"\0" * 1000, bytes(range(256)) * 9, b""]
 

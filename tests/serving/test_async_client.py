@@ -23,12 +23,12 @@ from scripted_server import (
 
 from pipeline_steps.errors import ParamsError, ServingError
 from pipeline_steps.serving.async_client import AsyncClient
-from pipeline_steps.serving.base_client import BaseClient
+from pipeline_steps.serving.calls.base_client import BaseClient
+from pipeline_steps.serving.calls.client_metrics import ClientMetrics
+from pipeline_steps.serving.calls.prediction import Prediction
+from pipeline_steps.serving.calls.rpc import Tls
+from pipeline_steps.serving.calls.sent import Sent
 from pipeline_steps.serving.client import Client
-from pipeline_steps.serving.client_metrics import ClientMetrics
-from pipeline_steps.serving.prediction import Prediction
-from pipeline_steps.serving.rpc import Tls
-from pipeline_steps.serving.sent import Sent
 
 T = TypeVar("T")
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

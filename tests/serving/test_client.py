@@ -23,9 +23,9 @@ from scripted_server import (
 )
 
 from pipeline_steps.errors import ParamsError, ServingError
-from pipeline_steps.serving import contract
+from pipeline_steps.serving.calls.tensors import to_proto
 from pipeline_steps.serving.client import Client
-from pipeline_steps.serving.tensors import to_proto
+from pipeline_steps.serving.model import contract
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 

@@ -31,7 +31,7 @@ print(*[each.label for each in client.predict([Path(photo)])])
 
 from prometheus_client import CollectorRegistry
 from pipeline_steps.serving.async_client import AsyncClient
-from pipeline_steps.serving.client_metrics import ClientMetrics
+from pipeline_steps.serving.calls.client_metrics import ClientMetrics
 
 async def main():
     async with AsyncClient(target, metrics=ClientMetrics(CollectorRegistry())) as client:
@@ -55,7 +55,7 @@ def test_importing_the_client_loads_nothing_that_it_may_not_need() -> None:
 def test_importing_the_client_registers_no_metric() -> None:
     script = (
         "import prometheus_client as p; before = len(list(p.REGISTRY.collect()));"
-        "import pipeline_steps.serving.client, pipeline_steps.serving.client_metrics;"
+        "import pipeline_steps.serving.client, pipeline_steps.serving.calls.client_metrics;"
         "assert len(list(p.REGISTRY.collect())) == before"
     )
     done = run(sys.executable, "-c", script)

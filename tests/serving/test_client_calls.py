@@ -26,11 +26,11 @@ from scripted_server import (
 )
 
 from pipeline_steps.errors import ArtifactError, ParamsError, ServingError
+from pipeline_steps.serving.calls.client_metrics import ClientMetrics
+from pipeline_steps.serving.calls.messages import message
+from pipeline_steps.serving.calls.rpc import Tls
+from pipeline_steps.serving.calls.sent import Sent
 from pipeline_steps.serving.client import Client
-from pipeline_steps.serving.client_metrics import ClientMetrics
-from pipeline_steps.serving.messages import message
-from pipeline_steps.serving.rpc import Tls
-from pipeline_steps.serving.sent import Sent
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 

@@ -8,7 +8,7 @@ from colour_models import LABELS, export
 
 from pipeline_steps.artifacts import write_json
 from pipeline_steps.errors import ArtifactError
-from pipeline_steps.serving.contract import (
+from pipeline_steps.serving.model.contract import (
     CONTRACT,
     differences,
     model_digest,

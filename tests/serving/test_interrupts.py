@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipeline_steps.serving.interrupts import Interrupts
+from pipeline_steps.serving.local.interrupts import Interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

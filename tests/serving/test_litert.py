@@ -13,11 +13,11 @@ from colour_models import LABELS, SIZE_PX, export, exported, settings, workspace
 from pipeline_steps.artifacts import Paths, sha256_file
 from pipeline_steps.errors import ArtifactError, DataError, ExportError
 from pipeline_steps.params import LiteRt
-from pipeline_steps.serving import litert_scores
-from pipeline_steps.serving.litert import Interpreted, read_litert, read_pixels
-from pipeline_steps.serving.litert_export import Facts, Sources, convert, write_litert
-from pipeline_steps.serving.local_model import Served, load_model
-from pipeline_steps.serving.signature import Exported
+from pipeline_steps.serving.edge import scores as litert_scores
+from pipeline_steps.serving.edge.export import Facts, Sources, convert, write_litert
+from pipeline_steps.serving.edge.litert import Interpreted, read_litert, read_pixels
+from pipeline_steps.serving.model.local_model import Served, load_model
+from pipeline_steps.serving.model.signature import Exported
 
 Written = dict[str, Facts]
 

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from pipeline_steps.cli import app
 from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.models.bootstrap import wilson
-from pipeline_steps.serving.label_files import known_labels, read_csv
-from pipeline_steps.serving.live_labels import Joined, join, table_of
-from pipeline_steps.serving.log_store import open_log
+from pipeline_steps.serving.log.label_files import known_labels, read_csv
+from pipeline_steps.serving.log.live_labels import Joined, join, table_of
+from pipeline_steps.serving.log.store import open_log
 
 OTHER = "0" * 64
 

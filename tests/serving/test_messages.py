@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from pipeline_steps.serving import messages, pack_messages
+from pipeline_steps.serving.calls import messages, pack_messages
 
 REPOSITORY = Path(__file__).parents[2]
 STOCK: tuple[Any, ...] = (
@@ -44,7 +44,9 @@ STOCK: tuple[Any, ...] = (
 
 def test_what_is_packed_is_what_the_installed_package_has() -> None:
     packed = Path(messages.__file__).with_name(messages.FILE).read_bytes()
-    assert packed == pack_messages.pack(), "run python -m pipeline_steps.serving.pack_messages"
+    assert packed == pack_messages.pack(), (
+        "run python -m pipeline_steps.serving.calls.pack_messages"
+    )
 
 
 def fill(value: Any, depth: int = 0) -> None:

@@ -14,11 +14,11 @@ import pytest
 from colour_models import export, paint
 from served_models import Client, refusal
 
-from pipeline_steps.serving.assembly import predict_request
-from pipeline_steps.serving.local_server import RunningServer, running_server
-from pipeline_steps.serving.messages import PREDICTION_SERVICE
-from pipeline_steps.serving.server_choice import Models, Program
-from pipeline_steps.serving.tensors import from_proto
+from pipeline_steps.serving.calls.messages import PREDICTION_SERVICE
+from pipeline_steps.serving.calls.tensors import from_proto
+from pipeline_steps.serving.local.assembly import predict_request
+from pipeline_steps.serving.local.local_server import RunningServer, running_server
+from pipeline_steps.serving.local.server_choice import Models, Program
 
 ROUNDS = 150
 DOCUMENTED = {

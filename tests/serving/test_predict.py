@@ -17,7 +17,7 @@ from pipeline_steps.images.checking import check_image
 from pipeline_steps.images.decode import decode_bytes
 from pipeline_steps.serving import predict
 from pipeline_steps.serving.file_answers import find_files
-from pipeline_steps.serving.local_model import Served, load_model
+from pipeline_steps.serving.model.local_model import Served, load_model
 
 SORTLINE = (sys.executable, "-m", "pipeline_steps.cli", "predict")
 

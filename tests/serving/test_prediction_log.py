@@ -16,10 +16,11 @@ from logged import NOON, bucket_server, files_of, rows_of, sent, sha_of, unreada
 from scripted_server import Script, label_of, picture, serving
 
 from pipeline_steps.errors import ParamsError
-from pipeline_steps.serving import log_store, prediction_log
+from pipeline_steps.serving import prediction_log
 from pipeline_steps.serving.client import Client
-from pipeline_steps.serving.log_buffer import Buffer, Limits
-from pipeline_steps.serving.log_store import LABELS, Names, open_log, read_tables, written_at
+from pipeline_steps.serving.log import store as log_store
+from pipeline_steps.serving.log.buffer import Buffer, Limits
+from pipeline_steps.serving.log.store import LABELS, Names, open_log, read_tables, written_at
 from pipeline_steps.serving.prediction_log import Counts, PredictionLog, is_sampled
 
 

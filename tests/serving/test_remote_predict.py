@@ -18,11 +18,11 @@ from scripted_server import Script, label_of, picture, serving, shares_of
 from pipeline_steps.errors import ArtifactError, DataError, ParamsError, ServingError
 from pipeline_steps.serving import predict, remote_predict
 from pipeline_steps.serving.async_client import AsyncClient
+from pipeline_steps.serving.calls.server_options import Server
 from pipeline_steps.serving.client import Client
-from pipeline_steps.serving.local_server import RunningServer, running_server
+from pipeline_steps.serving.local.local_server import RunningServer, running_server
+from pipeline_steps.serving.local.server_choice import Models
 from pipeline_steps.serving.remote_predict import open_client
-from pipeline_steps.serving.server_choice import Models
-from pipeline_steps.serving.server_options import Server
 
 SORTLINE = (sys.executable, "-m", "pipeline_steps.cli", "predict")
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from pipeline_steps.errors import ExportError
 from pipeline_steps.images.decode import decode_and_resize
-from pipeline_steps.serving import graph
-from pipeline_steps.serving.contract import Tensor, signatures
-from pipeline_steps.serving.signature import Exported, check_signatures, write_saved_model
+from pipeline_steps.serving.model import graph
+from pipeline_steps.serving.model.contract import Tensor, signatures
+from pipeline_steps.serving.model.signature import Exported, check_signatures, write_saved_model
 
 LABELS = ("can", "jar", "sheet")
 SIZE_PX = 32
@@ -252,7 +252,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "tests/serving")
 from test_signature import LABELS, MAX_PIXELS, SIZE_PX, TEMPERATURE, network
-from pipeline_steps.serving.signature import Exported, write_saved_model
+from pipeline_steps.serving.model.signature import Exported, write_saved_model
 write_saved_model(Exported(network(), LABELS, TEMPERATURE, SIZE_PX, MAX_PIXELS), Path(sys.argv[1]))
 """
 

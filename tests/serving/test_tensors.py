@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from pipeline_steps.serving.messages import message
-from pipeline_steps.serving.tensors import (
+from pipeline_steps.serving.calls.messages import message
+from pipeline_steps.serving.calls.tensors import (
     MAX_ELEMENTS,
     TensorError,
     from_proto,

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline_steps.artifacts import Paths, digest_tree, read_json
 from pipeline_steps.errors import ArtifactError, RefusedError
-from pipeline_steps.serving.blessing import read_blessing, short
-from pipeline_steps.serving.contract import Contract, read_contract, verify
+from pipeline_steps.serving.champions.blessing import read_blessing, short
+from pipeline_steps.serving.model.contract import Contract, read_contract, verify
 from pipeline_steps.serving.releases.lineage import LINEAGE
 
 VERSION = "artifacts/version"

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline_steps.artifacts import sha256_file, sha256_json
 from pipeline_steps.errors import ArtifactError, RefusedError
-from pipeline_steps.serving.contract import differences, read_contract, signatures, verify
+from pipeline_steps.serving.model.contract import differences, read_contract, signatures, verify
 from pipeline_steps.serving.releases.lineage import LINEAGE
 from pipeline_steps.serving.releases.records import Record
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from pipeline_steps.artifacts import Paths
 from pipeline_steps.errors import ParamsError
 from pipeline_steps.params import Params, load_params
-from pipeline_steps.serving.interrupts import Interrupts
+from pipeline_steps.serving.calls.rpc import Tls
+from pipeline_steps.serving.local.interrupts import Interrupts
 from pipeline_steps.serving.releases import promote, rollback
 from pipeline_steps.serving.releases.endpoints import open_replicas
 from pipeline_steps.serving.releases.lineage import publisher
@@ -22,7 +23,6 @@ from pipeline_steps.serving.releases.publish import publish_to
 from pipeline_steps.serving.releases.rollout import Fleet
 from pipeline_steps.serving.releases.store import Limits, Store, open_store, parse_version
 from pipeline_steps.serving.releases.table import read_releases, table, warnings
-from pipeline_steps.serving.rpc import Tls
 
 
 @dataclass(frozen=True)

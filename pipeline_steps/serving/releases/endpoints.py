@@ -9,8 +9,13 @@ from typing import Any, Final
 import grpc
 
 from pipeline_steps.errors import ServingError
-from pipeline_steps.serving import rpc
-from pipeline_steps.serving.messages import MODEL_SERVICE, PREDICTION_SERVICE, message, name_of
+from pipeline_steps.serving.calls import rpc
+from pipeline_steps.serving.calls.messages import (
+    MODEL_SERVICE,
+    PREDICTION_SERVICE,
+    message,
+    name_of,
+)
 from pipeline_steps.serving.releases.model_config import served_by, with_served
 
 _STATES: Final = "tensorflow.serving.ModelVersionStatus.State"

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from pipeline_steps.errors import DataError, RefusedError, ServingError
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
+from pipeline_steps.serving.calls.tensors import from_proto
 from pipeline_steps.serving.releases.endpoints import Replica
-from pipeline_steps.serving.tensors import from_proto
 
 Probabilities = npt.NDArray[np.float64]
 

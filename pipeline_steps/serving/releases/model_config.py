@@ -11,7 +11,7 @@ from typing import Any, Final
 from google.protobuf import text_format
 
 from pipeline_steps.errors import ReleaseError
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
 
 STABLE: Final = "stable"
 CANARY: Final = "canary"

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from pipeline_steps.errors import BusyError, RefusedError, ReleaseError, ServingError
-from pipeline_steps.serving.assembly import WARMUP
-from pipeline_steps.serving.contract import read_contract
+from pipeline_steps.serving.local.assembly import WARMUP
+from pipeline_steps.serving.model.contract import read_contract
 from pipeline_steps.serving.releases.checking import check_version
 from pipeline_steps.serving.releases.golden import read_golden
 from pipeline_steps.serving.releases.history import Move, append, read_history, stables

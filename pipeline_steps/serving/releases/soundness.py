@@ -7,8 +7,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from pipeline_steps.errors import ExportError, RefusedError
-from pipeline_steps.serving.contract import Contract, Signature
-from pipeline_steps.serving.graph import check_operations, read_operations
+from pipeline_steps.serving.model.contract import Contract, Signature
+from pipeline_steps.serving.model.graph import check_operations, read_operations
 
 
 def _shown(tensors: dict[str, tuple[str, int | None]]) -> str:

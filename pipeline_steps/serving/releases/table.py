@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline_steps.errors import ServingError
-from pipeline_steps.serving.blessing import short
+from pipeline_steps.serving.champions.blessing import short
 from pipeline_steps.serving.releases.endpoints import State
 from pipeline_steps.serving.releases.lineage import Lineage
 from pipeline_steps.serving.releases.model_config import Served, parse_config, served_by

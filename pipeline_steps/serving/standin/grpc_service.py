@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from pipeline_steps.serving.messages import MODEL_SERVICE, PREDICTION_SERVICE, methods_of
+from pipeline_steps.serving.calls.messages import MODEL_SERVICE, PREDICTION_SERVICE, methods_of
 from pipeline_steps.serving.standin.service import Service
 from pipeline_steps.serving.standin.status import DEFECT, Status, StatusError, status_of
 

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 import grpc.aio
 
-from pipeline_steps.serving.messages import HEALTH, MODEL_SERVICE, PREDICTION_SERVICE, methods_of
+from pipeline_steps.serving.calls.messages import (
+    HEALTH,
+    MODEL_SERVICE,
+    PREDICTION_SERVICE,
+    methods_of,
+)
 from pipeline_steps.serving.standin.registry import Registry
 
 if TYPE_CHECKING:  # It takes parameters in the stubs only.

@@ -8,17 +8,17 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from pipeline_steps.serving.contract import SERVING_DEFAULT
-from pipeline_steps.serving.messages import message
-from pipeline_steps.serving.standin.loading import Servable
-from pipeline_steps.serving.standin.status import StatusError, invalid
-from pipeline_steps.serving.tensors import (
+from pipeline_steps.serving.calls.messages import message
+from pipeline_steps.serving.calls.tensors import (
     MAX_RANK,
     TensorError,
     from_proto,
     to_proto,
     type_name,
 )
+from pipeline_steps.serving.model.contract import SERVING_DEFAULT
+from pipeline_steps.serving.standin.loading import Servable
+from pipeline_steps.serving.standin.status import StatusError, invalid
 
 Array = npt.NDArray[Any]
 _DT_STRING: Final = 7

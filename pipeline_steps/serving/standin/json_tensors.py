@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline_steps.serving.calls.tensors import TensorError, to_proto, type_name
 from pipeline_steps.serving.standin.status import invalid
-from pipeline_steps.serving.tensors import TensorError, to_proto, type_name
 
 Shape = tuple[int, ...]
 _DTYPES: Final = {

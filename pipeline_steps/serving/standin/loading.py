@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 from pipeline_steps.errors import ArtifactError
-from pipeline_steps.serving.contract import CONTRACT, verify
+from pipeline_steps.serving.model.contract import CONTRACT, verify
 from pipeline_steps.serving.standin.batching import Batcher
 from pipeline_steps.serving.standin.status import StatusError
 

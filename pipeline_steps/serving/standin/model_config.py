@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from google.protobuf import text_format
 
 from pipeline_steps.errors import ParamsError
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
 from pipeline_steps.serving.standin.status import invalid
 
 _PLATFORM: Final = "tensorflow"

@@ -12,14 +12,14 @@ import grpc
 from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 
-from pipeline_steps.serving.contract import SERVING_DEFAULT
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
+from pipeline_steps.serving.calls.tensors import from_proto
+from pipeline_steps.serving.model.contract import SERVING_DEFAULT
 from pipeline_steps.serving.standin import inference, json_answers, json_tensors
 from pipeline_steps.serving.standin.loading import Servable
 from pipeline_steps.serving.standin.monitoring import CONTENT_TYPE, Monitoring
 from pipeline_steps.serving.standin.service import Service
 from pipeline_steps.serving.standin.status import DEFECT, StatusError, invalid
-from pipeline_steps.serving.tensors import from_proto
 
 _TIMEOUT_S: Final = 30.0  # The real server's default.
 _NAMED: Final = (

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import tensorflow as tf
 
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
 from pipeline_steps.serving.standin import inference
 from pipeline_steps.serving.standin.compute import ComputePool
 from pipeline_steps.serving.standin.loading import Servable

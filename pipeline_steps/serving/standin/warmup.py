@@ -13,8 +13,8 @@ from typing import Any, Final
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from pipeline_steps.serving.assembly import MAX_RECORDS, WARMUP
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
+from pipeline_steps.serving.local.assembly import MAX_RECORDS, WARMUP
 from pipeline_steps.serving.standin import inference
 from pipeline_steps.serving.standin.loading import Servable
 from pipeline_steps.serving.standin.status import invalid, status_of

@@ -14,11 +14,11 @@ import tensorflow as tf
 from release_parts import LABELS, LIMITS, Candidates, contract, settings
 from served_models import Running, standin
 
-from pipeline_steps.serving import rpc
-from pipeline_steps.serving.assembly import WARMUP, warmup_file
-from pipeline_steps.serving.contract import write_contract
-from pipeline_steps.serving.local_server import LOOPBACK
-from pipeline_steps.serving.messages import MODEL_SERVICE, message, methods_of
+from pipeline_steps.serving.calls import rpc
+from pipeline_steps.serving.calls.messages import MODEL_SERVICE, message, methods_of
+from pipeline_steps.serving.local.assembly import WARMUP, warmup_file
+from pipeline_steps.serving.local.local_server import LOOPBACK
+from pipeline_steps.serving.model.contract import write_contract
 from pipeline_steps.serving.releases.endpoints import open_replicas
 from pipeline_steps.serving.releases.golden import asked, read_golden
 from pipeline_steps.serving.releases.model_config import Served, parse_config, served_by

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pipeline_steps.artifacts import Paths, digest_tree, write_json
 from pipeline_steps.params import Params, overlay, parse_params, read_yaml
-from pipeline_steps.serving.contract import (
+from pipeline_steps.serving.model.contract import (
     Contract,
     Preprocessing,
     model_digest,

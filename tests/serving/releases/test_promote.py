@@ -14,7 +14,7 @@ from served_models import Running
 
 from pipeline_steps.artifacts import remove
 from pipeline_steps.errors import BusyError, RefusedError, ReleaseError, ServingError
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
 from pipeline_steps.serving.releases.history import read_history
 from pipeline_steps.serving.releases.model_config import Served, parse_config
 from pipeline_steps.serving.releases.promote import STEPS

@@ -21,7 +21,7 @@ import os, signal, sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from release_parts import LIMITS, settings
-from pipeline_steps.serving.assembly import WARMUP
+from pipeline_steps.serving.local.assembly import WARMUP
 from pipeline_steps.serving.releases import promote as module
 from pipeline_steps.serving.releases.endpoints import open_replicas
 from pipeline_steps.serving.releases.golden import read_golden
@@ -56,7 +56,7 @@ with open_store(folder, LIMITS) as store, open_replicas(targets) as replicas:
 _TOLD_TO_END = """
 import os, signal, sys
 from pipeline_steps.entry import exit_code_of
-from pipeline_steps.serving.assembly import WARMUP
+from pipeline_steps.serving.local.assembly import WARMUP
 from pipeline_steps.serving.releases import commands, promote
 from pipeline_steps.serving.releases.golden import read_golden
 from pipeline_steps.serving.releases.rollout import Rollout

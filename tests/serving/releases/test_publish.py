@@ -11,7 +11,7 @@ from release_parts import LIMITS, WARM_UP, Candidates, fake_model
 
 from pipeline_steps.artifacts import digest_tree, sha256_file, write_json
 from pipeline_steps.errors import ArtifactError, ParamsError, RefusedError, ReleaseError
-from pipeline_steps.serving.champion_use import fetch
+from pipeline_steps.serving.champions.use import fetch
 from pipeline_steps.serving.releases.checking import version_digest
 from pipeline_steps.serving.releases.folder_store import FolderStore
 from pipeline_steps.serving.releases.lineage import LINEAGE, Lineage, publisher, read_made

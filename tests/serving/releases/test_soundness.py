@@ -10,7 +10,7 @@ from promotion_parts import Releases, TinyModel, assembled, opened, tiny_model
 from release_parts import Candidates
 
 from pipeline_steps.errors import RefusedError
-from pipeline_steps.serving.contract import read_contract, write_contract
+from pipeline_steps.serving.model.contract import read_contract, write_contract
 from pipeline_steps.serving.releases.soundness import check_soundness
 
 pytest_plugins = ["release_fixtures"]

@@ -11,7 +11,7 @@ import pytest
 from served_models import Client, Running, refusal, versions
 from served_models import model_config as config
 
-from pipeline_steps.serving.messages import MODEL_SERVICE
+from pipeline_steps.serving.calls.messages import MODEL_SERVICE
 
 
 def status(client: Client, version: int) -> Any:

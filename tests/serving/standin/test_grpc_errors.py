@@ -7,8 +7,8 @@ import grpc
 import pytest
 from served_models import Client, floats, refusal
 
-from pipeline_steps.serving.messages import MODEL_SERVICE, PREDICTION_SERVICE
-from pipeline_steps.serving.tensors import to_proto
+from pipeline_steps.serving.calls.messages import MODEL_SERVICE, PREDICTION_SERVICE
+from pipeline_steps.serving.calls.tensors import to_proto
 
 P, M = PREDICTION_SERVICE, MODEL_SERVICE
 DEFAULT = {"name": "default"}

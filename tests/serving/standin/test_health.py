@@ -6,7 +6,7 @@ import grpc
 import pytest
 from served_models import Client, client_of, refusal, standin, versions
 
-from pipeline_steps.serving.messages import HEALTH, methods_of
+from pipeline_steps.serving.calls.messages import HEALTH, methods_of
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from served_models import Client, Running
 
-from pipeline_steps.serving.tensors import from_proto
+from pipeline_steps.serving.calls.tensors import from_proto
 
 
 @pytest.fixture(scope="module")

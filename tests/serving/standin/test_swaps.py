@@ -10,7 +10,7 @@ import numpy as np
 from served_models import Client, Running, client_of, floats, refusal, standin, versions
 from served_models import model_config as config
 
-from pipeline_steps.serving.tensors import from_proto
+from pipeline_steps.serving.calls.tensors import from_proto
 
 
 def test_a_call_ends_on_the_version_it_began_on(

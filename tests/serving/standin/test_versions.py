@@ -8,9 +8,9 @@ import pytest
 from served_models import Client, Running, client_of, floats, refusal, standin, versions
 from served_models import model_config as config
 
-from pipeline_steps.serving import rpc
-from pipeline_steps.serving.messages import MODEL_SERVICE, message
-from pipeline_steps.serving.tensors import from_proto
+from pipeline_steps.serving.calls import rpc
+from pipeline_steps.serving.calls.messages import MODEL_SERVICE, message
+from pipeline_steps.serving.calls.tensors import from_proto
 
 
 def test_the_newest_version_takes_over_and_names_that_are_no_numbers_are_ignored(

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from served_models import client_of, floats, standin, versions
 
-from pipeline_steps.serving.assembly import MAX_RECORDS, WARMUP
-from pipeline_steps.serving.messages import message
+from pipeline_steps.serving.calls.messages import message
+from pipeline_steps.serving.calls.tensors import to_proto
+from pipeline_steps.serving.local.assembly import MAX_RECORDS, WARMUP
+from pipeline_steps.serving.local.tfrecord import tfrecord
 from pipeline_steps.serving.standin.status import StatusError
-from pipeline_steps.serving.tensors import to_proto
-from pipeline_steps.serving.tfrecord import tfrecord
 
 
 def record(name: str = "default", signature: str = "", value: Any = (1.0,)) -> bytes:

@@ -1,0 +1,1 @@
+"""The model that was accepted last: kept, compared with, started from; and the blessing."""

@@ -1,0 +1,1 @@
+"""The exported model as LiteRT files for devices, and what they lose."""

@@ -1,0 +1,1 @@
+"""A model server on this machine: choosing, starting, watching and trying one."""

@@ -1,0 +1,1 @@
+"""Where a prediction log lies, and labels that come later."""

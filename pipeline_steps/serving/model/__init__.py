@@ -1,0 +1,1 @@
+"""The exported model: its signatures, its contract, its graph, and calling it in this process."""
