@@ -28,6 +28,7 @@ async def _serve(flags: Flags) -> None:
     from pipeline_steps.serving.standin.server import Server, say
 
     tf.get_logger().setLevel("ERROR")  # It advises against the loader that the real server uses.
+    tf.config.threading.set_intra_op_parallelism_threads(flags.tensorflow_intra_op_parallelism)
     # TensorFlow's half a million objects stay: who frees a model need not look through them, while
     # every call waits.
     gc.freeze()

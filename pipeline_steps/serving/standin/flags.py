@@ -19,6 +19,7 @@ class Flags:
         port: for gRPC; 0: any free one.
         rest_api_port: 0: any free one; None: no REST.
         channel_arguments: of gRPC, for the server.
+        tensorflow_intra_op_parallelism: threads of one operation; 0: as TensorFlow sees fit.
     """
 
     port: int
@@ -34,6 +35,7 @@ class Flags:
     batching_parameters_file: Path | None
     channel_arguments: tuple[tuple[str, int | str], ...]
     allow_version_labels_for_unavailable_models: bool
+    tensorflow_intra_op_parallelism: int
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,6 +52,12 @@ def _boolean(text: str) -> bool:
 def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0")
     return int(text)
 
 
@@ -97,6 +105,14 @@ def _parser() -> argparse.ArgumentParser:
         "--allow_version_labels_for_unavailable_models",
         help="A label that is new may name a version that is not loaded.",
         **flag,
+    )
+    # Requests run beside each other: threads within one operation make them wait for each other,
+    # and cost a fifth of the throughput of 16 clients (bench/serving.py, on two cores).
+    add(
+        "--tensorflow_intra_op_parallelism",
+        type=_count,
+        default=1,
+        help="Threads of one operation; 0: as TensorFlow sees fit (the real server's default).",
     )
     add("--version", action="store_true", help="Say which server this is, and end.")
     return parser
