@@ -1,4 +1,4 @@
-"""What a comparison grants every recipe alike: seeds, epochs, resolution."""
+"""What a comparison grants every recipe alike: seeds, epochs, resolution, width."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +15,13 @@ class Budget:
         seeds: runs of each recipe, with the seeds 0 to `seeds` - 1.
         epochs: at most so many in each phase.
         image_size_px: side of what every network sees.
+        alpha: width of every MobileNetV2.
     """
 
     seeds: int
     epochs: int | None = None
     image_size_px: int | None = None
+    alpha: float | None = None
 
     def laid_over(self, recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
         """The recipe with the budget over it.
@@ -33,6 +35,8 @@ class Budget:
             limits = overlay(limits, _shortened(settings, self.epochs) or {})
         if self.image_size_px is not None:
             limits = overlay(limits, {"backbone": {"image_size_px": self.image_size_px}})
+        if self.alpha is not None and settings["backbone"]["architecture"] == "mobilenet_v2":
+            limits = overlay(limits, {"backbone": {"alpha": self.alpha}})
         return overlay(recipe, limits)
 
     def described(self) -> str:
@@ -44,7 +48,8 @@ class Budget:
         size = "the recipes' own resolution"
         if self.image_size_px is not None:
             size = f"{self.image_size_px} x {self.image_size_px} px"
-        return f"{seeds}, {epochs}, {size}"
+        width = "" if self.alpha is None else f", MobileNetV2 of width {self.alpha:g}"
+        return f"{seeds}, {epochs}, {size}{width}"
 
 
 def _shortened(settings: Any, epochs: int) -> Any:

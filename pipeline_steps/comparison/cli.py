@@ -22,6 +22,9 @@ def compare(
     image_size: Annotated[
         int | None, typer.Option(min=32, max=1024, metavar="PX", help="Of every network's input.")
     ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(min=0.0, max=2.0, help="Width of every MobileNetV2.")
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Another dataset, {train,val,test}/<class>/<image>."),
@@ -38,7 +41,7 @@ def compare(
     from pipeline_steps.comparison.commands import compare as run
 
     root = Path.cwd()
-    target = run(root, recipes, Budget(seeds, epochs, image_size), data, jobs)
+    target = run(root, recipes, Budget(seeds, epochs, image_size, alpha), data, jobs)
     typer.echo(f"The page: {(target / 'comparison.html').relative_to(root)}")
 
 

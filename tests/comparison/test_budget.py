@@ -13,11 +13,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("recipe", sorted(file.stem for file in (ROOT / "recipes").iterdir()))
 def test_every_recipe_can_be_cut_short(recipe: str) -> None:
     base, own = read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / f"recipes/{recipe}.yaml")
-    laid = Budget(1, epochs=1, image_size_px=96).laid_over(own, overlay(base, own))
+    laid = Budget(1, epochs=1, image_size_px=96, alpha=0.35).laid_over(own, overlay(base, own))
     params = parse_params(overlay(base, laid))
     phases = [each for each in (params.train_phase1, *params.fine_tune_phase2.phases) if each]
     assert {each.epochs for each in phases} == {1}
     assert params.backbone.image_size_px == 96
+    assert params.backbone.alpha == (
+        0.35 if params.backbone.architecture == "mobilenet_v2" else 1.0
+    ), "other networks have one width"
     assert params.validate_.expected_counts is None
 
 
@@ -44,3 +47,4 @@ def test_without_limits_a_recipe_keeps_its_own() -> None:
 def test_the_budget_is_said_as_it_was_given() -> None:
     said = Budget(1, epochs=1, image_size_px=96).described()
     assert said == "one seed, at most 1 epoch a phase, 96 x 96 px"
+    assert Budget(1, alpha=0.35).described().endswith("resolution, MobileNetV2 of width 0.35")
