@@ -42,17 +42,6 @@ def using(target: str, work: Callable[[AsyncClient], Coroutine[Any, Any, T]], **
     return asyncio.run(main())
 
 
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def target(script: Script) -> Iterator[str]:
-    with serving(script) as where:
-        yield where
-
-
 def test_it_answers_as_the_other_one_does(target: str, script: Script, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture(seed=9))
     images: list[Path | bytes] = [

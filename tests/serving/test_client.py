@@ -30,17 +30,6 @@ from pipeline_steps.serving.model import contract
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def target(script: Script) -> Iterator[str]:
-    with serving(script) as where:
-        yield where
-
-
 def sizes(script: Script) -> list[int]:
     return [len(images_of(request)) for request in script.requests]
 

@@ -42,17 +42,6 @@ def failure_of(client: Client) -> ServingError:
     return caught.value
 
 
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def target(script: Script) -> Iterator[str]:
-    with serving(script) as where:
-        yield where
-
-
 # --- time ---
 
 

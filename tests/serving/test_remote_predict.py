@@ -28,17 +28,6 @@ SORTLINE = (sys.executable, "-m", "pipeline_steps.cli", "predict")
 
 
 @pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def target(script: Script) -> Iterator[str]:
-    with serving(script) as where:
-        yield where
-
-
-@pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.jpg"
     path.write_bytes(picture("JPEG"))
