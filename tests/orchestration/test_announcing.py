@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_repository import DATA_MD5, commit, data_dvc
+from small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
+from workspaces import git
 
 from pipeline_steps.errors import DataError, ParamsError
 from pipeline_steps.orchestration.announcing import (
@@ -19,6 +20,17 @@ from pipeline_steps.orchestration.run_store import RunStore
 from pipeline_steps.orchestration.settings import Settings
 
 OTHER = "f" * 32 + ".dir"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_repository(tmp_path_factory.mktemp("template") / "repository")
+
+
+@pytest.fixture
+def settings(template: Path, tmp_path: Path) -> Settings:
+    git(tmp_path, "clone", "--quiet", str(template), "repository")
+    return settings_for(tmp_path / "repository", tmp_path)
 
 
 def test_the_first_look_is_no_news_and_new_data_in_git_is(settings: Settings) -> None:

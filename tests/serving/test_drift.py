@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from logged import LABELS, NOON, sent, sha_of, unreadable, write_log
-from pipeline_steps.serving.drift.stability.learnable import Evidence, decide, learned_from
-from pipeline_steps.serving.drift.stability.sources import Window, parse_time, read_reference
 from typer.testing import CliRunner, Result
 from workspaces import ROOT
 
@@ -20,6 +18,8 @@ from pipeline_steps.artifacts import write_json
 from pipeline_steps.cli import app
 from pipeline_steps.errors import ArtifactError, DataError, ParamsError
 from pipeline_steps.serving.calls.sent import Sent
+from pipeline_steps.serving.drift.learnable import Evidence, decide, learned_from
+from pipeline_steps.serving.drift.sources import Window, parse_time, read_reference
 
 SHARES = (0.5, 0.3, 0.2)
 TIMES = ["--since", "2024-05-03T12:00", "--until", "2024-05-04"]
