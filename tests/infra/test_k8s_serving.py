@@ -184,5 +184,5 @@ def test_the_five_values_reach_every_place_that_they_belong_to(tmp_path: Path) -
     for name, value in before.items():
         if name != "OIDC_ISSUER":
             assert value not in left, name
-    assert left.count("arn:aws:iam::123456789012:role/sortline-") == 5
+    assert left.count("arn:aws:iam::123456789012:role/sortline-") == 6
     assert "images.mine.test/sortline-client:" in left
