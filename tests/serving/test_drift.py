@@ -308,3 +308,14 @@ def test_times_are_utc_unless_they_say_otherwise() -> None:
 def test_a_window_without_a_moment_is_refused() -> None:
     with pytest.raises(ParamsError, match="--since has to be the earlier one"):
         Window(NOON, NOON)
+
+
+def test_where_a_threshold_decides_confidence_is_still_the_largest_probability(
+    tmp_path: Path,
+) -> None:
+    rows = answers(20)
+    write_reference(tmp_path, rows)
+    file = tmp_path / "reports/evaluation/predictions.parquet"
+    pd.read_parquet(file).assign(probability=0.1).to_parquet(file, index=False)
+    _, found = read_reference(tmp_path)
+    assert found.confidence == pytest.approx([max(each.probabilities) for each in rows])

@@ -15,7 +15,7 @@ from pipeline_steps.errors import ArtifactError, DataError, ExportError
 from pipeline_steps.params import LiteRt
 from pipeline_steps.serving.edge import scores as litert_scores
 from pipeline_steps.serving.edge.export import Facts, Sources, convert, write_litert
-from pipeline_steps.serving.edge.litert import Interpreted, read_litert, read_pixels
+from pipeline_steps.serving.edge.litert import Interpreted, chosen, read_litert, read_pixels
 from pipeline_steps.serving.model.local_model import Served, load_model
 from pipeline_steps.serving.model.signature import Exported
 
@@ -163,6 +163,12 @@ def test_files_of_another_model_or_damaged_ones_are_not_scored(
 
 
 @pytest.mark.usefixtures("written")
+def test_a_class_is_chosen_as_the_graph_chooses_it() -> None:
+    probabilities = np.array([[0.6, 0.4], [0.8, 0.2], [0.1, 0.9]], np.float32)
+    assert chosen(probabilities, None).tolist() == [0, 0, 1]
+    assert chosen(probabilities, 0.3).tolist() == [1, 0, 1]
+
+
 def test_scores_are_of_the_same_images_and_an_unreadable_one_is_wrong(
     paths: Paths, served: Served, images: Sources
 ) -> None:

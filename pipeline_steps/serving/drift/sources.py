@@ -70,9 +70,10 @@ def read_reference(folder: Path) -> tuple[Path, Answers]:
         valid = rows["valid"].to_numpy(bool)
         names = [str(name) for name in rows.columns]
         labels = tuple(name.removeprefix("p_") for name in names if name.startswith("p_"))
-        said, confidence = rows["predicted"].tolist(), rows["probability"][valid].tolist()
+        # The largest, as of the log: with a threshold, `probability` may be the smaller one's.
+        confidence = rows.loc[valid, [f"p_{label}" for label in labels]].max(axis=1).tolist()
         return _root_of(file.resolve()), Answers(
-            rows["sha256"].tolist(), (*labels, INVALID), said, confidence
+            rows["sha256"].tolist(), (*labels, INVALID), rows["predicted"].tolist(), confidence
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{file} cannot be read: {error}. Run `dvc repro evaluate`.") from error

@@ -24,6 +24,7 @@ from pipeline_steps.serving.edge.litert import (
     Interpreted,
     Pixels,
     Port,
+    chosen,
     read_pixels,
 )
 from pipeline_steps.serving.model.local_model import Served
@@ -95,7 +96,9 @@ def convert(exported: Exported, kind: LiteRt, images: Sources) -> bytes:
     return flat_of(exported.network, serve, spec, seen)
 
 
-def _described(flat: bytes, file: Path, pixels: Pixels, wanted: Pixels) -> Facts:
+def _described(
+    flat: bytes, file: Path, pixels: Pixels, wanted: Pixels, threshold: float | None
+) -> Facts:
     interpreted = Interpreted(flat, 1)
     found = np.stack([interpreted.probabilities(each) for each in pixels])
     if not np.isfinite(found).all():
@@ -109,7 +112,7 @@ def _described(flat: bytes, file: Path, pixels: Pixels, wanted: Pixels) -> Facts
         input=interpreted.input,
         output=interpreted.output,
         max_difference=float(np.abs(found - wanted).max()),
-        agreement=float((found.argmax(1) == wanted.argmax(1)).mean()),
+        agreement=float((chosen(found, threshold) == chosen(wanted, threshold)).mean()),
     )
 
 
@@ -131,7 +134,7 @@ def _write_files(
     for kind in kinds:
         flat, file = convert(exported, kind, images), folder / f"{kind}.tflite"
         file.write_bytes(flat)
-        facts[kind] = _described(flat, file, pixels, wanted)
+        facts[kind] = _described(flat, file, pixels, wanted, served.contract.threshold)
         if kind == "float32":
             _refuse_difference(facts[kind])
     return facts

@@ -81,6 +81,15 @@ class Interpreted:
         return np.asarray(real, np.float32)
 
 
+def chosen(
+    probabilities: npt.NDArray[np.float32], threshold: float | None
+) -> npt.NDArray[np.int64]:
+    """Class ids [N] that the SavedModel's graph would choose of probabilities [N, C]."""
+    if threshold is None:
+        return probabilities.argmax(axis=1)
+    return (probabilities[:, 1] >= threshold).astype(np.int64)
+
+
 def _port(name: str, details: Any) -> Port:
     scale, zero_point = details["quantization"]
     real = not scale  # Zero stands for numbers that are not scaled.

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pipeline_steps.models.bootstrap import paired_difference, paired_interval
 from pipeline_steps.params import Params
-from pipeline_steps.serving.edge.litert import Interpreted, Pixels, read_litert, read_pixels
+from pipeline_steps.serving.edge.litert import Interpreted, Pixels, chosen, read_litert, read_pixels
 from pipeline_steps.serving.model.contract import PREDICT_TENSOR
 from pipeline_steps.serving.model.latency import Call, percentiles, time_in_turns
 from pipeline_steps.serving.model.local_model import Served
@@ -43,16 +43,9 @@ def _right(
     at = zip(np.flatnonzero(valid), rows["label"][valid], pixels, strict=True)
     for row, label, image in tqdm(at, "evaluate: LiteRT", int(valid.sum()), unit="img"):
         for kind, file in interpreted.items():
-            right[kind][row] = model.labels[_best(file.probabilities(image), model)] == label
+            (best,) = chosen(file.probabilities(image)[np.newaxis], model.contract.threshold)
+            right[kind][row] = model.labels[best] == label
     return right
-
-
-def _best(probabilities: npt.NDArray[np.float32], model: Served) -> int:
-    """The class id that the SavedModel's graph would choose."""
-    threshold = model.contract.threshold
-    if threshold is None:
-        return int(probabilities.argmax())
-    return int(probabilities[1] >= threshold)
 
 
 def loss(right: Bools, reference: Bools, samples: int, seed: int) -> dict[str, Any]:
