@@ -85,9 +85,8 @@ def chosen(
     probabilities: npt.NDArray[np.float32], threshold: float | None
 ) -> npt.NDArray[np.int64]:
     """Class ids [N] that the SavedModel's graph would choose of probabilities [N, C]."""
-    if threshold is None:
-        return probabilities.argmax(axis=1)
-    return (probabilities[:, 1] >= threshold).astype(np.int64)
+    best = probabilities.argmax(1) if threshold is None else probabilities[:, 1] >= threshold
+    return np.asarray(best, np.int64)
 
 
 def _port(name: str, details: Any) -> Port:
