@@ -33,7 +33,7 @@ HOST: Final = "127.0.0.1"
 MAX_REQUEST_BYTES: Final = 64 << 20
 # Python's share of a request runs beside TensorFlow's share of another.
 WORKERS: Final = 2 * (os.cpu_count() or 1)
-QUEUE: Final = 512  # Seconds of a laptop, in which it does something else: late is not refused.
+QUEUE: Final = 128  # Half a second of a laptop: who waits longer is late for most callers.
 _GRACE_S: Final = 5.0
 # Two servers on one port would share its calls: a second one must fail instead.
 _OPTIONS: Final[dict[str, Any]] = {
