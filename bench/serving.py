@@ -7,7 +7,7 @@ to it: as fast as 16 clients can, in turns with the model called in this process
 70 % of that rate, found anew every 20 s, since a shared machine's own speed changes; at three
 times that rate. Then versions are swapped under load. Each part
 prints what was promised and what was measured as soon as it is over; all of it is written as JSON
-when the whole was asked for. 1 when a promise is missed. It takes the minutes and three more.
+when the whole was asked for. 1 when a promise is missed. It takes the minutes and seven more.
 """
 
 import argparse

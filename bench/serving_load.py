@@ -20,7 +20,6 @@ from pipeline_steps.serving.calls.rpc import method
 from pipeline_steps.serving.calls.tensors import to_proto
 
 MODEL = "sortline"
-ROUNDING_S = 0.05  # Of deadlines, as gRPC sends them.
 
 
 def request_for(
@@ -90,25 +89,16 @@ class Load:
             due: when it should have been sent, of `time.monotonic()`; now if absent.
             check: says what is wrong with an answer; None for nothing.
         """
-        sent = time.monotonic()
-        begun = sent if due is None else due
+        begun = time.monotonic() if due is None else due
         try:
             answer = await self._predict(request, timeout=self._deadline_s)
         except grpc.aio.AioRpcError as error:
-            seen.codes[self._code(error, time.monotonic() - sent)] += 1
+            seen.codes[error.code().name] += 1
             return
         seen.codes["OK"] += 1
         seen.latencies_s.append(time.monotonic() - begun)
         if fault := check(answer):
             seen.faults.append(fault)
-
-    def _code(self, error: grpc.aio.AioRpcError, after_s: float) -> str:
-        code = error.code()
-        if code == grpc.StatusCode.CANCELLED and after_s > self._deadline_s - ROUNDING_S:
-            # A server that sees the deadline pass resets the stream, and gRPC's own reading of that
-            # depends on whose clock was first.
-            code = grpc.StatusCode.DEADLINE_EXCEEDED
-        return str(code.name)
 
     async def closed(self, requests: Sequence[Any], clients: int, seconds: float) -> Seen:
         """So many clients, each of which asks again when it is answered."""

@@ -144,7 +144,7 @@ def act(name: str, run_id: str, settings: Settings) -> str | None:
     plan = read_plan(store, run_id)
     if reason := why_skipped(name, plan, store, settings):
         return reason
-    place = f"{safe_name(run_id)}/{name}"
+    place = f"{safe_name(run_id)}.{name}"
     with alone(settings, place):
         if store.read(acted_name(run_id, name)) is None:
             arguments = _arguments(name, plan, store, settings)

@@ -72,7 +72,7 @@ def look(run_id: str, settings: Settings) -> Data | None:
         UnreachableError: the repository or the run store does not answer.
     """
     store = RunStore(settings.run_store)
-    with cloned(settings, f"{safe_name(run_id)}/watch", "HEAD", {}) as clone:
+    with cloned(settings, f"{safe_name(run_id)}.watch", "HEAD", {}) as clone:
         newest = choose(clone.folder, "", store)
     seen, found = store.read(_SEEN), {"data": newest.digest}
     if seen is None and store.read(CURRENT) is None:

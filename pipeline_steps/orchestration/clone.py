@@ -116,7 +116,7 @@ def cloned(
         ParamsError: it has no such revision.
         ArtifactError: it is no DVC repository.
     """
-    place = settings.work / name.replace("/", ".")  # Flat: a run leaves no empty folder of its own.
+    place = settings.work / name
     remove(place)
     clone = Clone(place / "repository", settings.state or place / "state")
     try:

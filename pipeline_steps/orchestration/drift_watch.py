@@ -87,11 +87,11 @@ def _judged(here: Clone, model: Clone, settings: Settings, version: int, days: i
 
 def _look(run_id: str, settings: Settings, releases: str, days: int) -> Look:
     place = safe_name(run_id)
-    with cloned(settings, f"{place}/drift", "HEAD", {}) as here:
+    with cloned(settings, f"{place}.drift", "HEAD", {}) as here:
         version = _stable(here, releases)
         if version is None:
             return Look(False, f"No version in {releases} is stable: nothing is served.")
-        with cloned(settings, f"{place}/model", _commit_of(version), {}) as model:
+        with cloned(settings, f"{place}.model", _commit_of(version), {}) as model:
             _bring(here, model, RunStore(settings.run_store))
             return _judged(here, model, settings, version["version"], days)
 

@@ -48,7 +48,7 @@ def run_worker(name: str, run_id: str, settings: Settings) -> None:
     if find_done(RunStore(settings.run_store), plan, name):
         print(f"{name} is done already in the run {run_id}.")
         return
-    place = f"{safe_name(run_id)}/{name}-worker-{index}"
+    place = f"{safe_name(run_id)}.{name}-worker-{index}"
     with (
         alone(settings, place),
         cloned(settings, place, plan.revision, plan.files) as clone,

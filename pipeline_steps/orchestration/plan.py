@@ -213,7 +213,7 @@ def make_plan(request: Request, settings: Settings) -> Plan:
     name = f"{place_of(request.run_id)}/plan.json"
     if store.read(name) is not None:
         return read_plan(store, request.run_id)
-    place = f"{safe_name(request.run_id)}/plan"
+    place = f"{safe_name(request.run_id)}.plan"
     with cloned(settings, place, request.revision or "HEAD", {}) as clone:
         plan = _planned(clone, request, store)
     store.write(name, asdict(plan))

@@ -183,7 +183,7 @@ def make_record(run_id: str, settings: Settings) -> Record:
     elif (plan := read_plan(store, run_id)).same_as:
         record = judge(store, plan, [], {}, settings)
     else:
-        place = f"{safe_name(run_id)}/record"
+        place = f"{safe_name(run_id)}.record"
         with cloned(settings, place, plan.revision, plan.files) as clone:
             record = _keep(store, plan, clone, settings)
         if record.outcome in _ENDINGS:

@@ -40,7 +40,7 @@ def alone(settings: Settings, name: str) -> Iterator[None]:
     Raises:
         UnreachableError: another try holds it, and goes on holding it.
     """
-    path = settings.work / "locks" / f"{name.replace('/', '-')}.lock"
+    path = settings.work / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + _LOCK_WAIT_S
     with path.open("w") as file:
@@ -109,7 +109,7 @@ def run_stage(name: str, run_id: str, settings: Settings) -> Done:
     """
     store = RunStore(settings.run_store)
     plan = read_plan(store, run_id)
-    place = f"{safe_name(run_id)}/{name}"
+    place = f"{safe_name(run_id)}.{name}"
     with alone(settings, place):
         if done := find_done(store, plan, name):
             print(f"{name} is done already in the run {run_id}.")
@@ -131,7 +131,7 @@ def fill_features(part: str, run_id: str, settings: Settings) -> None:
     store = RunStore(settings.run_store)
     plan = read_plan(store, run_id)
     above = require_done(store, plan, ["validate", "augment", "warm_start"])
-    place = f"{safe_name(run_id)}/features-{part.replace('/', '-of-')}"
+    place = f"{safe_name(run_id)}.features-{part.replace('/', '-of-')}"
     with (
         alone(settings, place),
         cloned(settings, place, plan.revision, plan.files) as clone,

@@ -1,1 +1,1 @@
-"""What clients of an exported model rely on: its signatures and its contract."""
+"""The exported model in service: what it is, who serves it, who asks it, what was answered."""

@@ -26,7 +26,7 @@ def test_cloudformation_finds_nothing_to_say() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("name", sorted(BUCKETS))
+@pytest.mark.parametrize("name", ["Data", "Cache", "Models", "Log"])
 def test_every_bucket_is_versioned_encrypted_private_and_outlives_its_stack(name: str) -> None:
     bucket, resource = BUCKETS[name], TEMPLATE["Resources"][name]
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
@@ -38,14 +38,12 @@ def test_every_bucket_is_versioned_encrypted_private_and_outlives_its_stack(name
     assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("name", sorted(BUCKETS))
+@pytest.mark.parametrize("name", ["Data", "Cache", "Models", "Log"])
 def test_every_bucket_forgets_what_nobody_can_use(name: str) -> None:
     rules: list[dict[str, Any]] = BUCKETS[name]["LifecycleConfiguration"]["Rules"]
     assert all(rule["Status"] == "Enabled" for rule in rules)
     assert any("NoncurrentVersionExpiration" in rule for rule in rules)
     assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
-    if name == "Log":  # Which is there to be forgotten.
-        return
     whole = [rule for rule in rules if "ExpirationInDays" in rule and "Prefix" not in rule]
     assert not whole, "what is in use would be removed"
 

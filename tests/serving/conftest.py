@@ -1,4 +1,7 @@
-"""Models and servers that several files here share; nobody changes what `running` serves."""
+"""What several files here share: models, stand-ins, and a server that answers by a script.
+
+Nobody changes what `running` serves.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         **flag,
     )
     # Requests run beside each other: threads within one operation make them wait for each other,
-    # and cost a fifth of the throughput of 16 clients (bench/serving.py, on two cores).
+    # and 16 clients got fewer answers a second on two cores.
     add(
         "--tensorflow_intra_op_parallelism",
         type=_count,
