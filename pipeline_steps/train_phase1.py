@@ -102,6 +102,8 @@ def fill_cache(params: Params, paths: Paths, part: int, parts: int) -> int:
     """
     dataset = read_dataset(paths)
     network, weights = _pretrained(params, paths, len(dataset.labels))
+    if params.train_phase1 is None and _first_cut(network, params) == 0:
+        return 0  # Training will ask for pixels alone.
     extractor = _extractor(network, weights.sha256, params)
     some = [part_of(views, part, parts) for views in (dataset.train, dataset.val)]
     asked = [views for views in some if views.files]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline_steps.errors import ParamsError
-from pipeline_steps.models.feature_store import SUFFIX
+from pipeline_steps.models.feature_store import NETWORK_SUFFIX, SUFFIX
 
 MAX_GB_VARIABLE: Final = "SORTLINE_CACHE_GB"
 _DEFAULT_MAX_GB: Final = 20.0
@@ -27,7 +27,7 @@ class SpaceSummary:
         name: of its folder.
         identity: what its rows are features of.
         shards: number of files.
-        size_bytes: of all of them.
+        size_bytes: of all of them, and of the converted network.
         used: when a row was last read or written, seconds since 1970.
     """
 
@@ -54,26 +54,28 @@ def max_bytes() -> float:
     return size * 1e9
 
 
-def _shards(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for path in folder.glob(f"*{SUFFIX}"):
-        try:
-            yield path, path.stat()
-        except FileNotFoundError:  # Evicted by somebody else.
-            continue
+def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """The shards of a space, and networks that were converted to compute its rows."""
+    for path in folder.iterdir():
+        if path.suffix in (SUFFIX, NETWORK_SUFFIX) and not path.name.startswith("."):
+            try:
+                yield path, path.stat()
+            except FileNotFoundError:  # Evicted by somebody else.
+                continue
 
 
 def summarize(cache: Path) -> list[SpaceSummary]:
     """Every space, the most recently used first."""
     found = []
     for path in cache.glob("*/space.json"):
-        shards = [stat for _, stat in _shards(path.parent)]
+        files = dict(_files(path.parent))
         found.append(
             SpaceSummary(
                 path.parent.name,
                 json.loads(path.read_text(encoding="utf-8")),
-                len(shards),
-                sum(stat.st_size for stat in shards),
-                max((stat.st_mtime for stat in shards), default=0.0),
+                sum(file.suffix == SUFFIX for file in files),
+                sum(stat.st_size for stat in files.values()),
+                max((stat.st_mtime for stat in files.values()), default=0.0),
             )
         )
     return sorted(found, key=lambda space: -space.used)
@@ -97,7 +99,7 @@ def uses(cache: Path) -> list[dict[str, Any]]:
 
 
 def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
-    """Remove the shards that were not used for longest, until the cache has the size it may have.
+    """Remove the files that were not used for longest, until the cache has the size it may have.
 
     Args:
         cache: folder of all spaces.
@@ -110,10 +112,10 @@ def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
         with contextlib.suppress(OSError):  # Another run removes it, too, or it is not ours.
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
                 path.unlink()
-    shards = [each for folder in cache.glob("*/") for each in _shards(folder)]
-    size, limit = sum(stat.st_size for _, stat in shards), max_bytes()
+    files = [each for folder in cache.glob("*/") for each in _files(folder)]
+    size, limit = sum(stat.st_size for _, stat in files), max_bytes()
     removed = []
-    for path, stat in sorted(shards, key=lambda each: each[1].st_mtime):
+    for path, stat in sorted(files, key=lambda each: each[1].st_mtime):
         if size <= limit:
             break
         if path.parent not in keep:

@@ -37,6 +37,7 @@ from pipeline_steps.errors import ArtifactError
 Array = npt.NDArray[Any]
 
 SUFFIX: Final = ".arrow"
+NETWORK_SUFFIX: Final = ".network"  # What an engine converted, beside the rows.
 _KEY_BYTES: Final = 16
 _KEY: Final = np.dtype(f"S{_KEY_BYTES}")
 _SHARD_BYTES: Final = 64 << 20

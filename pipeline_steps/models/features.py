@@ -22,7 +22,7 @@ from pipeline_steps.artifacts import sha256_json
 from pipeline_steps.models import feature_cache
 from pipeline_steps.models.backbones import ARCHITECTURES
 from pipeline_steps.models.engine import Forward, describe, open_engine
-from pipeline_steps.models.feature_store import Rows, Space, row_keys
+from pipeline_steps.models.feature_store import NETWORK_SUFFIX, Rows, Space, row_keys
 from pipeline_steps.params import Backbone, Features
 
 Array = npt.NDArray[Any]
@@ -217,7 +217,7 @@ def features_of_splits(
     spaces = [Space(cache, {**identity, **kept}).open() for identity in extractor.identities]
     network = sha256_json([space.identity for space in spaces])[:32]
     with ExitStack() as stack:
-        keep = spaces[0].folder / f"{network}.network"
+        keep = spaces[0].folder / f"{network}{NETWORK_SUFFIX}"
         engine = open_engine(extractor.model, settings.engine, keep)
         forward = functools.cache(lambda: stack.enter_context(engine))
         found = [_features_of(views, extractor, settings, spaces, forward) for views in splits]

@@ -11,7 +11,14 @@ import keras
 import numpy as np
 import pandas as pd
 
-from pipeline_steps.artifacts import Paths, atomic_dir, remove, sha256_json, write_json
+from pipeline_steps.artifacts import (
+    Paths,
+    atomic_dir,
+    remove,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
 from pipeline_steps.models.batches import Examples
 from pipeline_steps.models.features import Use
 from pipeline_steps.models.logits import NAME, write_logits
@@ -19,6 +26,8 @@ from pipeline_steps.models.loop import Row, Trained, evaluation_batch, train
 from pipeline_steps.models.phase import Splits
 from pipeline_steps.models.weights import save_weights, variables_by_name
 from pipeline_steps.params import Phase
+
+_TRAINERS = ("batches.py", "checkpoint.py", "loop.py", "stage.py")
 
 
 @dataclass(frozen=True)
@@ -118,13 +127,20 @@ def _facts_of(network: keras.Model, run: PhaseRun, trained: Trained) -> dict[str
     }
 
 
+def _code() -> dict[str, str]:
+    """What trains, as `pixels.fingerprint` has what decodes: a change of it starts again."""
+    folder = Path(__file__).parent
+    versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
+    return {**versions, **{name: sha256_file(folder / name) for name in _TRAINERS}}
+
+
 def _train_all(
     stage: StageRun, runs: Iterable[PhaseRun], paths: Paths, on_epoch: _Log
 ) -> list[_Done]:
     # The checkpoints of finished phases stay until the step's outputs are in place: a run that is
     # killed in a later phase goes through them again without training.
     done: list[_Done] = []
-    key = sha256_json([stage.name, stage.seed, stage.inputs])
+    key = sha256_json([stage.name, stage.seed, stage.inputs, _code()])
     epochs = int(stage.before["last_epoch"])
     for run in runs:
         key = sha256_json([key, run.phase.model_dump(), run.facts, epochs, run.inputs])

@@ -277,6 +277,20 @@ def test_what_was_not_used_for_longest_goes_first(
     assert pixels.asked == 0
 
 
+def test_a_converted_network_counts_and_goes_like_a_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _compute(tmp_path, _Pixels())
+    shard = _shards(tmp_path)[0]
+    network = shard.with_name("old.network")
+    network.write_bytes(bytes(1000))
+    os.utime(network, (1e9, 1e9))
+    (space,) = feature_cache.summarize(tmp_path)
+    assert (space.shards, space.size_bytes) == (1, shard.stat().st_size + 1000)
+    monkeypatch.setenv(feature_cache.MAX_GB_VARIABLE, str((shard.stat().st_size + 999) / 1e9))
+    assert feature_cache.evict(tmp_path, keep=[]) == [network]
+
+
 def test_rows_that_another_run_evicts_meanwhile_are_computed_again(tmp_path: Path) -> None:
     """They must not come back as their neighbours' features."""
 

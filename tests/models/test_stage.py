@@ -13,7 +13,7 @@ from tiny_runs import draw, list_images, phases, settings, start_over, train
 from pipeline_steps import fine_tune_phase2, train_phase1, warm_start
 from pipeline_steps.artifacts import Paths
 from pipeline_steps.errors import DataError, ParamsError
-from pipeline_steps.models import checkpoint
+from pipeline_steps.models import checkpoint, stage
 from pipeline_steps.models.logits import read_logits
 from pipeline_steps.models.network import load_network
 from pipeline_steps.models.phase import pixels_of, read_dataset, say_what_grey_images_become
@@ -71,6 +71,13 @@ class _KilledError(Exception):
     pass
 
 
+def test_no_feature_is_computed_ahead_that_no_phase_will_ask_for(images: Paths) -> None:
+    start_over(images)
+    head_too = {**_FIRST, "fine_tune_phase2": _LIST["fine_tune_phase2"]}
+    assert train_phase1.fill_cache(settings(_NETWORK, _LIST), images, 0, 1) == 0
+    assert train_phase1.fill_cache(settings(_NETWORK, head_too), images, 0, 1) > 0
+
+
 def test_a_kill_in_any_phase_of_the_list_changes_nothing(
     images: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +110,29 @@ def test_a_kill_in_any_phase_of_the_list_changes_nothing(
     for name, value in _weights(images).items():
         np.testing.assert_array_equal(value, expected[name], name)
     assert _facts(images.phase2)["metrics"] == facts["metrics"]
+
+
+def test_a_checkpoint_of_another_loop_is_not_gone_on_from(
+    images: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = settings(_NETWORK, _LIST)
+    start_over(images)
+    warm_start.run(params, images)
+    train_phase1.run(params, images)
+    whole, trained = checkpoint.save, []
+
+    def save_and_die(*arguments: Any) -> None:
+        whole(*arguments)
+        trained.append(arguments[3][-1]["epoch"])
+        if len(trained) == 1:
+            raise _KilledError
+
+    monkeypatch.setattr(checkpoint, "save", save_and_die)
+    with pytest.raises(_KilledError):
+        fine_tune_phase2.run(params, images)
+    monkeypatch.setattr(stage, "_TRAINERS", ("loop.py",))  # As if the others had been written anew.
+    fine_tune_phase2.run(params, images)
+    assert trained == [1, 1, 2, 3]
 
 
 def test_a_later_phase_learns_from_what_an_earlier_one_has_moved(images: Paths) -> None:
