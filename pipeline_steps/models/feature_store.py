@@ -43,7 +43,7 @@ _KEY: Final = np.dtype(f"S{_KEY_BYTES}")
 _SHARD_BYTES: Final = 64 << 20
 _SHARD_ROWS: Final = 4096
 _OPEN_FILES: Final = 65536
-_RESIDENT_BYTES: Final = 128 << 20  # Of mapped pages, before they are handed back to the kernel.
+_RESIDENT_BYTES: Final = 32 << 20  # Of mapped pages, before they are handed back to the kernel.
 
 
 def row_keys(sha256: Sequence[str], vectors: Array) -> Array:
