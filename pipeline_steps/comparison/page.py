@@ -24,6 +24,7 @@ COLUMNS = (
     "latency, one image",
 )
 NOT_MEASURED = "not measured"
+_ENDS = 10  # Classes shown of those that gain most, and of those that lose most.
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def rows(summaries: Sequence[Summary]) -> list[list[str]]:
 def recall_rows(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the recalls of the first recipe and of the best one, by class.
 
-    Those that change most come first; without a second recipe there is no table.
+    Those that gain most come first; of hundreds of classes, those in the middle are one row.
+    Without a second recipe there is no table.
     """
     measured = [each for each in summaries if each.measured]
     if len(measured) < 2:
@@ -97,6 +99,8 @@ def recall_rows(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]
         ]
         for label in order
     ]
+    if (between := len(cells) - 2 * _ENDS) > _ENDS:
+        cells[_ENDS:-_ENDS] = [[f"the other {between}", "", "", ""]]
     return ["class", first.recipe, best.recipe, "change"], cells
 
 

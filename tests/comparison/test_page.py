@@ -7,7 +7,7 @@ import pytest
 from made_records import record, summaries
 from PIL import Image
 
-from pipeline_steps.comparison.page import Setting, as_markdown, write_pages
+from pipeline_steps.comparison.page import Setting, as_markdown, recall_rows, write_pages
 from pipeline_steps.comparison.records import Point
 from pipeline_steps.comparison.running import NotMeasured
 from pipeline_steps.comparison.summary import Summary, summarise
@@ -85,6 +85,18 @@ def test_a_recipe_without_weights_is_a_row_without_numbers() -> None:
 def test_a_seed_that_failed_is_told_beside_the_others() -> None:
     found = summarise(("one",), [record("one", 0, 0.8), NotMeasured("one", 1, "disk full")])
     assert "one, seed 1: not measured: disk full" in as_markdown(found, SETTING)
+
+
+def test_of_hundreds_of_classes_the_table_shows_both_ends() -> None:
+    before = {f"bird {number:03}": 0.5 for number in range(400)}
+    after = {name: number / 400 for number, name in enumerate(before)}
+    runs = [record("one", 0, 0.5, recall=before), record("two", 0, 0.6, recall=after)]
+    found = summarise(("one", "two"), runs)
+    _, rows = recall_rows(found)
+    assert len(rows) == 21
+    assert rows[0] == ["bird 399", "0.50", "1.00", "+0.50"]
+    assert rows[10] == ["the other 380", "", "", ""]
+    assert rows[-1] == ["bird 000", "0.50", "0.00", "-0.50"]
 
 
 def test_the_page_stands_alone_with_table_curves_and_recalls(tmp_path: Path) -> None:
