@@ -56,7 +56,8 @@ def max_bytes() -> float:
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """The shards of a space, and networks that were converted to compute its rows."""
-    for path in folder.iterdir():
+    # Unlike iterdir(), glob() is silent about a folder that was cleared, or is not ours to read.
+    for path in folder.glob("*"):
         if path.suffix in (SUFFIX, NETWORK_SUFFIX) and not path.name.startswith("."):
             try:
                 yield path, path.stat()
