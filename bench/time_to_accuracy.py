@@ -5,12 +5,13 @@
 
 For each dataset and seed, in turns: bench/plain_keras.py, and each recipe from an empty cache, each
 in processes of its own. Both are timed from the start of the process to the last epoch; plain is
-credited with the end of the epoch whose weights it keeps, as if it had known when to stop. Recipes
+credited with the end of the epoch whose weights it keeps, as if it had known when to stop. A ratio
+has to hold in seconds and in seconds of CPU, which other work on the machine changes less. Recipes
 and stopping times were chosen on the validation split; the test split is scored once a run.
 
 It takes a day in all, and nothing is repeated: a run's record lies below .sortline/bench/ by
 dataset, recipe and seed, and the table is made of the records. Stopped in the middle of the plain
-recipe, it goes on after that recipe's last epoch. --quick trains an epoch or two on a tenth of
+recipe, it goes on after that recipe's last epoch. --quick trains an epoch or two on some of
 the images: it shows that everything works, and its ratios mean nothing.
 """
 
@@ -36,7 +37,7 @@ WEIGHTS = "mobilenet_v2_1.0_224_no_top.weights.h5"
 REQUIRED = 10.0
 BEST_ACCURACY, BEST_SHARE = 0.9513, 0.5  # EfficientNetV2-S, arXiv 2602.10500; of plain's time.
 TRAINING = ("train_phase1", "fine_tune_phase2")
-QUICK_SHARE = 0.1
+QUICK_SHARE = 0.03
 
 
 @dataclass(frozen=True)
@@ -167,20 +168,21 @@ def verdicts(name: str, runs: list[Run]) -> list[str]:
     accuracy = {r: mean(run.test_accuracy for run in own) for r, own in by.items()}
     said = []
     if "fast" in by:
-        ratio = seconds["plain"] / seconds["fast"]
-        held = ratio >= REQUIRED and accuracy["fast"] >= accuracy["plain"]
+        ratio, of_cpu = seconds["plain"] / seconds["fast"], cpu["plain"] / cpu["fast"]
+        held = min(ratio, of_cpu) >= REQUIRED and accuracy["fast"] >= accuracy["plain"]
         said.append(
             f"{'ok' if held else 'MISSED'}: {name}, fast reaches {accuracy['fast']:.2%} (plain:"
             f" {accuracy['plain']:.2%}) {ratio:.1f} times faster, at least {REQUIRED:.0f}; in"
-            f" seconds of CPU {cpu['plain'] / cpu['fast']:.1f} times, with every other step"
+            f" seconds of CPU {of_cpu:.1f} times, with every other step"
             f" {whole['plain'] / whole['fast']:.1f} times"
         )
     if "best" in by and name == "photographs":
-        share = seconds["best"] / seconds["plain"]
-        held = accuracy["best"] >= BEST_ACCURACY and share <= BEST_SHARE
+        share, of_cpu = seconds["best"] / seconds["plain"], cpu["best"] / cpu["plain"]
+        held = accuracy["best"] >= BEST_ACCURACY and max(share, of_cpu) <= BEST_SHARE
         said.append(
             f"{'ok' if held else 'MISSED'}: {name}, best reaches {accuracy['best']:.2%}, at least"
-            f" {BEST_ACCURACY:.2%}, in {share:.0%} of plain's time, at most {BEST_SHARE:.0%}"
+            f" {BEST_ACCURACY:.2%}, in {share:.0%} of plain's time, at most {BEST_SHARE:.0%} (of"
+            f" seconds of CPU {of_cpu:.0%})"
         )
     return said
 
