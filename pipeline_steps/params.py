@@ -144,9 +144,10 @@ class Objective(Section):
 class Features(Section):
     """How features of the frozen part are computed and kept."""
 
-    engine: Literal["litert", "keras"]
+    engine: Literal["litert", "keras", "keras_bfloat16"]
     storage: Literal["float16", "float32"]
     batch_size: Annotated[int, Field(ge=1, le=4096)]
+    device_gb: Annotated[float, Field(ge=0.0, le=1024.0)]
 
 
 class Train(Section):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -49,8 +50,8 @@ class Replay:
 class Streamed(Protocol):
     """Rows that are better read in the order of an epoch than batch by batch."""
 
-    def batches(self, rows: Array, batch_size: int) -> Iterator[Array]:
-        """Float32 [n, ...] in the order of `rows`, which are indices [R]."""
+    def batches(self, rows: Array, batch_size: int) -> Iterator[Any]:
+        """Float32 [n, ...], on the host or a device, in the order of `rows`, indices [R]."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,15 @@ def balanced_weights(labels: Array, classes: int) -> Array:
     )
 
 
+def _taken(x: Any, rows: Array) -> Any:
+    return x[rows] if isinstance(x, np.ndarray) else keras.ops.take(x, rows, axis=0)
+
+
 def _mix(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Array, Array]:
     # Zhang et al., "mixup", 2018, on features instead of pixels (Verma et al., 2019).
     share = np.float32(rng.beta(alpha, alpha))
     other = rng.permutation(len(x))
-    return share * x + (1 - share) * x[other], share * y + (1 - share) * y[other]
+    return share * x + (1 - share) * _taken(x, other), share * y + (1 - share) * y[other]
 
 
 def epoch_batches(

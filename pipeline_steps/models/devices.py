@@ -82,6 +82,11 @@ def use(devices: Devices) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
+def has_accelerator() -> bool:
+    """Whether Keras computes on a GPU or a TPU by default."""
+    return any(not each.startswith("cpu") for each in keras.distribution.list_devices())
+
+
 def shares(size: int, devices: int) -> int:
     """Rows of a batch that each device gets; what is missing in the last ones is padded."""
     return -(-size // devices)

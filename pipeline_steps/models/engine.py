@@ -3,6 +3,8 @@
 On a CPU LiteRT (XNNPACK) runs a network at several times the rate of TensorFlow's own kernels, one
 image at a time in as many threads as there are cores: an image's activations then stay in a core's
 cache. `bench/extraction.py` prints the ratios, and how far the two disagree.
+
+On a GPU Keras's backend is the engine, in float32 or, for its matrix units, in bfloat16.
 """
 
 import hashlib
@@ -27,14 +29,14 @@ Array = npt.NDArray[Any]
 Forward = Callable[[Array], list[Array]]
 """From float32 [N, S, S, 3] to the network's outputs, float32 [N, ...] each."""
 
-Engine = Literal["litert", "keras"]
+Engine = Literal["litert", "keras", "keras_bfloat16"]
 _DIGEST_BYTES: Final = 32
 
 
 def describe(engine: Engine) -> str:
     """Name and version of what computes: features of one engine are not another's."""
     name = "ai-edge-litert" if engine == "litert" else keras.backend.backend()
-    return f"{name} {version(name)}"
+    return f"{name} {version(name)}{' bfloat16' if engine == 'keras_bfloat16' else ''}"
 
 
 def cores() -> int:
@@ -119,9 +121,34 @@ def _keras(model: keras.Model, _: Path | None) -> Iterator[Forward]:
     def forward(pixels: Array) -> list[Array]:
         outputs = call(pixels)
         many = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return [np.asarray(keras.ops.convert_to_numpy(output)) for output in many]
+        return [np.asarray(keras.ops.convert_to_numpy(each)).astype("float32") for each in many]
 
     yield forward
+
+
+def in_bfloat16(model: keras.Model) -> keras.Model:
+    """A copy that computes in bfloat16 what takes time, for a GPU's matrix units.
+
+    Pixels are scaled and maps are averaged in float32: of 8 bits, both would leave too little.
+    """
+    kept = (keras.layers.Rescaling, keras.layers.GlobalAveragePooling2D)
+
+    def copy(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Layer) and not isinstance(layer, kept):
+            config["dtype"] = "mixed_bfloat16"
+        return type(layer).from_config(config)
+
+    copied = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    copied.set_weights(model.get_weights())
+    return copied
+
+
+def _keras_bfloat16(model: keras.Model, keep: Path | None) -> AbstractContextManager[Forward]:
+    return _keras(in_bfloat16(model), keep)
+
+
+_ENGINES: Final = {"litert": _litert, "keras": _keras, "keras_bfloat16": _keras_bfloat16}
 
 
 def open_engine(
@@ -135,4 +162,4 @@ def open_engine(
         keep: a file for what was converted for this very network and version of the engine; it is
             used when it is sound, and written when it is not there.
     """
-    return (_litert if engine == "litert" else _keras)(model, keep)
+    return _ENGINES[engine](model, keep)

@@ -15,9 +15,11 @@ from pipeline_steps.images import views as view_plan
 from pipeline_steps.images.pixels import check_file, fingerprint, pixel_batches
 from pipeline_steps.models.backbones import ARCHITECTURES
 from pipeline_steps.models.batches import Examples, Streamed, balanced_weights, one_hot
+from pipeline_steps.models.devices import OneDevice, current, has_accelerator
 from pipeline_steps.models.engine import describe
 from pipeline_steps.models.feature_store import Rows
 from pipeline_steps.models.features import Extractor, Use, Views, features_of_splits
+from pipeline_steps.models.held_rows import HeldRows, nbytes
 from pipeline_steps.models.pixel_rows import PixelRows
 from pipeline_steps.params import Objective, Params
 
@@ -126,7 +128,15 @@ def examples_of(
     """Features of both splits, computed or found in the cache, and how many were which."""
     splits = (dataset.train, dataset.val)
     train, val = features_of_splits(splits, extractor, params.features, paths.features)
-    return _examples(dataset, (train[0], val[0]), params.objective), (train[1], val[1])
+    rows = [near(each[0], params.features.device_gb) for each in (train, val)]
+    return _examples(dataset, (rows[0], rows[1]), params.objective), (train[1], val[1])
+
+
+def near(rows: Rows, device_gb: float) -> Rows | HeldRows:
+    """The rows where the one device that trains has them soonest."""
+    fits = nbytes(rows) <= device_gb * 1e9
+    alone = isinstance(current(), OneDevice)  # Several devices share each batch out themselves.
+    return HeldRows(rows) if fits and alone and has_accelerator() else rows
 
 
 def pixels_of(dataset: Dataset, params: Params) -> Splits:

@@ -12,10 +12,13 @@ import pytest
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from pipeline_steps.models.backbones import cut_below, set_trainable_from
 from pipeline_steps.models.batches import Examples, one_hot
-from pipeline_steps.models.engine import convert, open_engine
+from pipeline_steps.models.engine import convert, describe, open_engine
+from pipeline_steps.models.feature_store import Rows, Space, row_keys
 from pipeline_steps.models.features import Extractor, Views, features_of, identity_of
+from pipeline_steps.models.held_rows import HeldRows
 from pipeline_steps.models.loop import train
 from pipeline_steps.models.network import build_network
+from pipeline_steps.models.phase import near
 from pipeline_steps.models.weights import load_pretrained
 from pipeline_steps.params import Backbone, Features, Head, Phase
 from pipeline_steps.train_phase1 import pooled_and_cut
@@ -49,6 +52,19 @@ def test_litert_agrees_with_tensorflow(pixels: Array) -> None:
     for mine, theirs in pairs:
         assert np.abs(mine - theirs).max() <= 1e-4
         assert theirs.std() > 0.01
+
+
+def test_bfloat16_is_near_float32_and_kept_apart_from_it(pixels: Array) -> None:
+    network = _network()
+    model = pooled_and_cut(network, cut_below(network.get_layer("backbone"), 100))
+    with open_engine(model, "keras_bfloat16") as coarse, open_engine(model, "keras") as exact:
+        pairs = list(zip(coarse(pixels), exact(pixels), strict=True))
+    assert [mine.shape for mine, _ in pairs] == [(_IMAGES, 1280), (_IMAGES, 6, 6, 32)]
+    for mine, theirs in pairs:
+        assert mine.dtype == np.float32
+        assert 0.98 < np.corrcoef(mine.ravel(), theirs.ravel())[0, 1] < 1.0
+        assert np.abs(mine - theirs).max() > 1e-3  # Or it would not be bfloat16 at all.
+    assert describe("keras_bfloat16") != describe("keras")
 
 
 def test_a_network_is_converted_once_and_again_when_its_file_is_damaged(
@@ -108,13 +124,15 @@ def _phase() -> Phase:
     )
 
 
-def _trained(network: keras.Model, model: keras.Model, features: Any, folder: Path) -> list[Array]:
+def _trained(
+    network: keras.Model, model: keras.Model, features: Any, folder: Path, mixup_alpha: float = 0.0
+) -> list[Array]:
     views = _views()
     examples = Examples(features, views, one_hot(views.labels, 3))
     train(
         model,
         (examples, examples),
-        _phase(),
+        _phase().model_copy(update={"mixup_alpha": mixup_alpha}),
         seed=1,
         first_epoch=0,
         resume=folder / "resume",
@@ -147,7 +165,7 @@ def test_training_on_cached_features_is_training_the_whole_network(
     extractor = Extractor(
         frozen_part(parts, cut), (identity,), batches, lambda _path, _sha256: None
     )
-    settings = Features(engine="keras", storage="float32", batch_size=8)
+    settings = Features(engine="keras", storage="float32", batch_size=8, device_gb=0.0)
     rows, _ = features_of(_views(), extractor, settings, tmp_path / "cache")
     set_trainable_from(backbone, from_layer)
     got = _trained(parts, trained_part(parts, cut), rows, tmp_path / "parts")
@@ -155,3 +173,33 @@ def test_training_on_cached_features_is_training_the_whole_network(
     assert max(np.abs(a - b).max() for a, b in zip(expected, before, strict=True)) > 1e-3
     for mine, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
+def _rows(folder: Path) -> Rows:
+    views = _views()
+    keys = row_keys(views.sha256, views.vectors)
+    space = Space(folder, {"cut": "pooled"})
+    features = np.random.default_rng(3).random((_IMAGES, 1280)).astype("float16")
+    for half in (slice(0, 10), slice(10, None)):
+        space.append(keys[half], features[half], 1.0)
+    return space.open().rows(keys)
+
+
+def test_features_that_a_device_keeps_train_as_those_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = _rows(tmp_path / "cache")
+    assert near(rows, 4.0) is rows  # No GPU here.
+    # The CPU stands in for one: Keras keeps tensors on its default device, whichever that is.
+    monkeypatch.setattr("pipeline_steps.models.phase.has_accelerator", lambda: True)
+    held = near(rows, 4.0)
+    assert isinstance(held, HeldRows)
+    assert near(rows, 1e-6 * _IMAGES) is rows  # Of 2,560 bytes each.
+
+    heads = [_network().get_layer("head") for _ in range(2)]
+    expected, got = (
+        _trained(head, head, features, tmp_path / str(index), mixup_alpha=0.2)
+        for index, (head, features) in enumerate(zip(heads, (rows, held), strict=True))
+    )
+    for mine, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)

@@ -31,7 +31,7 @@ from pipeline_steps.models.features import (
 from pipeline_steps.params import Backbone, Features
 
 _BACKBONE = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)
-_SETTINGS = Features(engine="keras", storage="float32", batch_size=4)
+_SETTINGS = Features(engine="keras", storage="float32", batch_size=4, device_gb=0.0)
 Array = npt.NDArray[Any]
 
 
@@ -238,7 +238,7 @@ def test_parts_are_all_rows_once(tmp_path: Path) -> None:
 
 
 def test_a_feature_that_its_storage_cannot_hold_is_refused(tmp_path: Path) -> None:
-    settings = Features(engine="keras", storage="float16", batch_size=4)
+    settings = Features(engine="keras", storage="float16", batch_size=4, device_gb=0.0)
     with pytest.raises(ArtifactError, match=r"features\.storage: float32"):
         features_of(_views(4, shift=1e6), _extractor(_Pixels()), settings, tmp_path)
     assert not _shards(tmp_path)
