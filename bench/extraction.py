@@ -95,7 +95,7 @@ def by_predict(setting: Setting, folder: Path) -> float:
 
 
 def by_function(setting: Setting, folder: Path, call: Any) -> float:
-    """The same pipeline through a compiled call, twice as fast; seconds."""
+    """The same pipeline through a compiled call; seconds."""
     return _seconds(lambda: [call(batch).numpy() for batch in _dataset(setting, folder)])
 
 

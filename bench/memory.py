@@ -6,7 +6,7 @@ Links so many images of `data/` into a folder of its own and runs the steps ther
 its own process, with an empty feature cache; peak memory is what the kernel says of that process.
 Epochs cost time alone, so that few are run. Without SORTLINE_WEIGHTS_DIR, ImageNet weights are
 replaced by random ones: they take as much room. Prints a table, and puts it among the earlier
-ones in the JSON file.
+ones in the JSON file, unless there were too few images to mean anything.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from steps import ROOT, STEPS, link_images, prepare, run_step, settings_of
 
 RESULT = ROOT / "bench/results/memory.json"
 LIMIT_MIB = 4096
+LEAST_IMAGES = 2000  # Fewer are a quick look, and not kept.
 GROWTH = (4000, 16000, 1.1)  # Peak memory at the second size over that at the first, at most.
 
 
@@ -94,7 +95,8 @@ def main() -> int:
     recipe, epochs = arguments.recipe, arguments.epochs
     results = [measure(images, recipe, epochs) for images in arguments.images]
     said = verdicts(results, arguments.images)
-    remember(results)
+    if min(arguments.images) >= LEAST_IMAGES:
+        remember(results)
     print(table(results), *said, sep="\n")
     return int(any(line.startswith("MISSED") for line in said))
 

@@ -1,19 +1,20 @@
 """Seconds of one epoch of phase 1 on features that are in the cache.
 
-    python bench/phase1_epoch.py [--images 15777] [--validation 1972] [--batch-size 128]
+    python bench/phase1_epoch.py [--images 15777] [--validation 1972] [--batch-sizes 128 32]
 
 Writes random features of the reference backbone's size as shards, in the storage type of
 params.yaml, opens them as a step does, and trains the reference head on them by the steps' own
-loop: rows gathered from the shards, float32, Adam, then the validation split and a checkpoint. What
-the features are changes no epoch's time. The first epoch pays for tracing and is printed apart;
-the median of the others counts. Prints a table and writes it as JSON; 1 when it takes a second or
-more.
+loop: rows gathered from the shards, float32, Adam, then the validation split, what early stopping
+keeps, and a checkpoint. What the features are changes no epoch's time. The first epoch pays for
+tracing and is printed apart; the median of the others counts. Prints a table and writes it as JSON;
+1 when an epoch at batch 128 takes a second or more. params.yaml has batch 32, `fast` 128.
 """
 
 import argparse
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench/results/phase1_epoch.json"
 CHANNELS, CLASSES = 1280, 10  # MobileNetV2 of width 1.0; the generated dataset.
 EPOCHS = 6
-LIMIT_S = 1.0
+JUDGED, LIMIT_S = 128, 1.0
 
 
 def _split(cache: Path, name: str, images: int, storage: str) -> Examples:
@@ -55,12 +56,17 @@ def _split(cache: Path, name: str, images: int, storage: str) -> Examples:
 def measure(images: int, validation: int, batch_size: int) -> dict[str, Any]:
     """Seconds of each epoch."""
     params = load_params(ROOT / "params.yaml")
-    changes = {"batch_size": batch_size, "epochs": EPOCHS, "early_stopping_patience": None}
+    changes = {"batch_size": batch_size, "epochs": EPOCHS, "early_stopping_patience": EPOCHS}
     phase = Phase(**{**read_yaml(ROOT / "params.yaml")["train_phase1"], **changes})
-    rows: list[Row] = []
+    ends: list[float] = []
+
+    def end(_: Row) -> None:
+        ends.append(time.monotonic())
+
     with tempfile.TemporaryDirectory() as name:
         sizes = {"train": images, "val": validation}
         splits = [_split(Path(name), *each, params.features.storage) for each in sizes.items()]
+        started = time.monotonic()
         train(
             build_head(params.head, CHANNELS, CLASSES),
             (splits[0], splits[1]),
@@ -68,17 +74,17 @@ def measure(images: int, validation: int, batch_size: int) -> dict[str, Any]:
             seed=params.seed,
             first_epoch=0,
             resume=Path(name) / "resume.safetensors",
-            on_epoch=rows.append,
+            on_epoch=end,
         )
-    seconds = [row["seconds"] for row in rows]
+    seconds = np.diff([started, *ends]).tolist()
     return {
         "images": images,
         "validation_images": validation,
         "batch_size": batch_size,
         "storage": params.features.storage,
-        "first_epoch_s": seconds[0],
+        "first_epoch_s": round(seconds[0], 3),
         "epoch_s": round(median(seconds[1:]), 3),
-        "fastest_s": min(seconds),
+        "fastest_s": round(min(seconds), 3),
     }
 
 
@@ -87,18 +93,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=15777)
     parser.add_argument("--validation", type=int, default=1972)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[JUDGED, 32])
     asked = parser.parse_args()
-    result = measure(asked.images, asked.validation, asked.batch_size)
+    results = [measure(asked.images, asked.validation, size) for size in asked.batch_sizes]
     print("| images | batch | first epoch | an epoch | fastest |\n|---|---|---|---|---|")
-    figures = (f"{result[name]:.2f} s" for name in ("first_epoch_s", "epoch_s", "fastest_s"))
-    print(f"| {asked.images:,} | {asked.batch_size} | {' | '.join(figures)} |")
-    held = result["epoch_s"] < LIMIT_S
-    said = "ok" if held else "MISSED"
-    print(f"{said}: an epoch of phase 1 on cached features, under {LIMIT_S} s")
+    for result in results:
+        figures = (f"{result[name]:.2f} s" for name in ("first_epoch_s", "epoch_s", "fastest_s"))
+        print(f"| {asked.images:,} | {result['batch_size']} | {' | '.join(figures)} |")
+    slow = [r for r in results if r["batch_size"] == JUDGED and r["epoch_s"] >= LIMIT_S]
+    print(f"{'MISSED' if slow else 'ok'}: an epoch at batch {JUDGED} in under {LIMIT_S} s")
     if vars(asked) == vars(parser.parse_args([])):
-        RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return 0 if held else 1
+        RESULT.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return int(bool(slow))
 
 
 if __name__ == "__main__":

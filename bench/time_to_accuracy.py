@@ -10,8 +10,9 @@ has to hold in seconds and in seconds of CPU, which other work on the machine ch
 and stopping times were chosen on the validation split; the test split is scored once a run.
 
 It takes a day in all, and nothing is repeated: a run's record lies below .sortline/bench/ by
-dataset, recipe and seed, and the table is made of the records. Stopped in the middle of the plain
-recipe, it goes on after that recipe's last epoch. --quick trains an epoch or two on some of
+dataset, recipe and seed, with the commit that trained, and the table is made of the records. Remove
+those that another commit should make again. Stopped in the middle of the plain recipe, it goes on
+after that recipe's last epoch; each start of it counts. --quick trains an epoch or two on some of
 the images: it shows that everything works, and its ratios mean nothing.
 """
 
@@ -51,6 +52,7 @@ class Run:
         cpu_s: the same in seconds of CPU, which other work on the machine hardly changes.
         whole_s: of everything: for plain, until it stops by itself; for us, all steps.
         test_accuracy: on the test split.
+        commit: of the code that trained; empty in records from before it was kept.
     """
 
     recipe: str
@@ -59,6 +61,7 @@ class Run:
     cpu_s: float
     whole_s: float
     test_accuracy: float
+    commit: str = ""
 
 
 def _weights() -> str | None:
@@ -114,6 +117,11 @@ def run_ours(folder: Path, recipe: str, seed: int, quick: bool) -> Run:
     return Run(recipe, seed, seconds, cpu_s, whole_s, figures["accuracy"])
 
 
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def _record(data: Path, recipe: str, seed: int, quick: bool) -> Path:
     files = [[p.relative_to(data).as_posix(), p.stat().st_size] for p in data.glob("*/*/*")]
     plain = recipe == "plain"
@@ -131,12 +139,13 @@ def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
         try:
             link_images(data, folder, QUICK_SHARE if quick else 1.0)
             read_all(folder / "data")
+            commit = _commit()
             run = (
                 run_plain(folder, seed, quick, record.with_suffix(".epochs.json"))
                 if recipe == "plain"
                 else run_ours(folder, recipe, seed, quick)
             )
-            write_json(record, asdict(run))
+            write_json(record, {**asdict(run), "commit": commit})
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return Run(**json.loads(record.read_text()))
@@ -144,17 +153,19 @@ def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
 
 def table(name: str, runs: list[Run]) -> str:
     """The runs on one dataset as Markdown, the mean over the seeds last."""
-    head = f"| {name} | seed | training | of CPU | all steps | test accuracy |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    head = f"| {name} | seed | training | of CPU | all steps | test accuracy | commit |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for recipe in dict.fromkeys(run.recipe for run in runs):
         own = [run for run in runs if run.recipe == recipe]
-        rows = [(str(r.seed), r.seconds, r.cpu_s, r.whole_s, r.test_accuracy) for r in own]
+        rows = [
+            (str(r.seed), r.seconds, r.cpu_s, r.whole_s, r.test_accuracy, r.commit) for r in own
+        ]
         if len(own) > 1:
-            columns = zip(*(row[1:] for row in rows), strict=True)
-            rows.append(("mean", *map(mean, columns)))
+            columns = zip(*(row[1:5] for row in rows), strict=True)
+            rows.append(("mean", *map(mean, columns), ""))
         lines += [
-            f"| {recipe} | {s} | {t:,.0f} s | {c:,.0f} s | {w:,.0f} s | {a:.2%} |"
-            for s, t, c, w, a in rows
+            f"| {recipe} | {s} | {t:,.0f} s | {c:,.0f} s | {w:,.0f} s | {a:.2%} | {at} |"
+            for s, t, c, w, a, at in rows
         ]
     return "\n".join(lines)
 

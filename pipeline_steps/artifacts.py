@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,6 +194,19 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_sources(module: str, names: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of source files beside a module's own, by name: what was computed by other code.
+
+    A change of a comment counts as one of code: something is then computed once too often, which is
+    better than once too few.
+
+    Args:
+        module: `__file__` of the module.
+        names: of the files in its folder.
+    """
+    return {name: sha256_file(Path(module).with_name(name)) for name in names}
 
 
 def sha256_json(value: Any) -> str:

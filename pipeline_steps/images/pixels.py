@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from pipeline_steps.artifacts import sha256_file
+from pipeline_steps.artifacts import sha256_file, sha256_sources
 from pipeline_steps.errors import DataError
 from pipeline_steps.images.decode import decode_image
 from pipeline_steps.images.views import apply_view
@@ -18,14 +18,8 @@ _AHEAD = 2  # Batches decoded while the network works on one: memory stays small
 
 
 def fingerprint() -> dict[str, str]:
-    """What besides an image's bytes and its view decides its pixels: TensorFlow, and our code.
-
-    A change of a comment counts as one of code: features are then computed once too often, which
-    is better than once too few.
-    """
-    folder = Path(__file__).parent
-    code = {name: sha256_file(folder / name) for name in _SOURCES}
-    return {"tensorflow": tf.__version__, **code}
+    """What besides an image's bytes and its view decides its pixels: TensorFlow, and our code."""
+    return {"tensorflow": tf.__version__, **sha256_sources(__file__, _SOURCES)}
 
 
 def check_file(path: Path, sha256: str) -> None:

@@ -21,6 +21,8 @@ def _duration(seconds: float) -> str:
 
 
 def _network(identity: dict[str, Any]) -> str:
+    if not identity:
+        return "unknown: space.json is damaged"
     size, weights = identity["image_size_px"], str(identity["weights"])
     return f"{identity['architecture']} {identity['alpha']} at {size} px, weights {weights[:8]}"
 
@@ -41,9 +43,7 @@ def show(cache: Path) -> None:
         identity = dict(space.identity)
         table.add_row(
             _network(identity),
-            identity["cut"],
-            identity["storage"],
-            identity["engine"],
+            *(identity.get(name, "") for name in ("cut", "storage", "engine")),
             f"{space.shards:,}",
             f"{space.size_bytes / 1e6:,.1f}",
             f"{datetime.fromtimestamp(space.used):%Y-%m-%d %H:%M}",

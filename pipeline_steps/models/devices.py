@@ -83,7 +83,9 @@ def use(devices: Devices) -> Iterator[None]:
 
 
 def has_accelerator() -> bool:
-    """Whether Keras computes on a GPU or a TPU by default."""
+    """Whether Keras computes on a GPU or a TPU by default; False where it cannot tell (torch)."""
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        return False
     return any(not each.startswith("cpu") for each in keras.distribution.list_devices())
 
 

@@ -65,6 +65,15 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 continue
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    """A JSON object; empty where a full disk or a power failure cut it off."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def summarize(cache: Path) -> list[SpaceSummary]:
     """Every space, the most recently used first."""
     found = []
@@ -73,7 +82,7 @@ def summarize(cache: Path) -> list[SpaceSummary]:
         found.append(
             SpaceSummary(
                 path.parent.name,
-                json.loads(path.read_text(encoding="utf-8")),
+                _parsed(path.read_text(encoding="utf-8")),
                 sum(file.suffix == SUFFIX for file in files),
                 sum(stat.st_size for stat in files.values()),
                 max((stat.st_mtime for stat in files.values()), default=0.0),
@@ -96,7 +105,8 @@ def uses(cache: Path) -> list[dict[str, Any]]:
     path = cache / _USES
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [parsed for line in lines if (parsed := _parsed(line))]
 
 
 def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:

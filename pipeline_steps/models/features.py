@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from pipeline_steps.artifacts import sha256_json
+from pipeline_steps.artifacts import sha256_json, sha256_sources
 from pipeline_steps.models import feature_cache
 from pipeline_steps.models.backbones import ARCHITECTURES
 from pipeline_steps.models.engine import Forward, describe, open_engine
@@ -27,6 +27,7 @@ from pipeline_steps.params import Backbone, Features
 
 Array = npt.NDArray[Any]
 _ATTEMPTS = 3
+_SOURCES = ("architectures.py", "backbones.py", "engine.py", "litert.py", "network.py")
 Pixels = Callable[[Sequence[Path], Array, int, int], Iterator[Array]]
 
 
@@ -126,6 +127,7 @@ def identity_of(backbone: Backbone, weights: str | None, cut: str, seed: int) ->
         "cut": cut,
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
+        "code": sha256_sources(__file__, _SOURCES),
     }
 
 

@@ -145,9 +145,15 @@ def _measure_averaged(model: keras.Model, examples: Examples, averaged: bool) ->
         return measure(model, examples)
     weights = model.get_weights()
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    _own(model)
     result = measure(model, examples)
     model.set_weights(weights)
     return result
+
+
+def _own(model: keras.Model) -> None:
+    # JAX lets the model share the averages' memory, and gives it away with the next batch.
+    model.set_weights(model.get_weights())
 
 
 def _train_epoch(
@@ -244,6 +250,7 @@ def _finish(
     for callback in callbacks:
         callback.on_train_end()
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    _own(model)
     stopping = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
     best = stopping[0].best_epoch + 1 if stopping else int(history[-1]["epoch"])
     metrics: dict[str, float] = {}

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from pipeline_steps.artifacts import (
     Paths,
     atomic_dir,
     remove,
-    sha256_file,
     sha256_json,
+    sha256_sources,
     write_json,
 )
 from pipeline_steps.models.batches import Examples
@@ -104,7 +104,9 @@ class _Log:
 class _Done:
     facts: dict[str, Any]
     trained: Trained
-    run: PhaseRun
+    model: keras.Model
+    val: Examples
+    uses: Sequence[Use]
     resume: Path
 
 
@@ -129,9 +131,8 @@ def _facts_of(network: keras.Model, run: PhaseRun, trained: Trained) -> dict[str
 
 def _code() -> dict[str, str]:
     """What trains, as `pixels.fingerprint` has what decodes: a change of it starts again."""
-    folder = Path(__file__).parent
     versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
-    return {**versions, **{name: sha256_file(folder / name) for name in _TRAINERS}}
+    return {**versions, **sha256_sources(__file__, _TRAINERS)}
 
 
 def _train_all(
@@ -154,7 +155,8 @@ def _train_all(
             resume=resume,
             on_epoch=on_epoch,
         )
-        done.append(_Done(_facts_of(stage.network, run, trained), trained, run, resume))
+        facts, val = _facts_of(stage.network, run, trained), run.splits[1]
+        done.append(_Done(facts, trained, run.trained, val, run.uses or (), resume))
         epochs = done[-1].facts["last_epoch"]
     return done
 
@@ -192,14 +194,14 @@ def _uses(done: list[_Done]) -> dict[str, Any]:
     """By split, and from the second phase on by its number."""
     found: dict[str, Any] = {}
     for number, each in enumerate(done, start=1):
-        for name, use in zip(("train", "val"), each.run.uses or (), strict=False):
+        for name, use in zip(("train", "val"), each.uses, strict=False):
             found[name if number == 1 else f"{name}_{number}"] = asdict(use)
     return found
 
 
 def _write_logits(stage: StageRun, done: list[_Done], folder: Path) -> None:
     if done:
-        model, val = done[-1].run.trained, done[-1].run.splits[1]
+        model, val = done[-1].model, done[-1].val
         batches = [model.predict_on_batch(x) for x, _ in val.plain(evaluation_batch(model))]
         write_logits(folder, _plain_images(val), np.concatenate(batches))
     elif (stage.start / NAME).is_file():

@@ -189,12 +189,13 @@ def test_features_that_a_device_keeps_train_as_those_of_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = _rows(tmp_path / "cache")
-    assert near(rows, 4.0) is rows  # No GPU here.
+    monkeypatch.setattr("pipeline_steps.models.phase.has_accelerator", lambda: False)
+    assert near(rows, 4.0) is rows
     # The CPU stands in for one: Keras keeps tensors on its default device, whichever that is.
     monkeypatch.setattr("pipeline_steps.models.phase.has_accelerator", lambda: True)
     held = near(rows, 4.0)
     assert isinstance(held, HeldRows)
-    assert near(rows, 1e-6 * _IMAGES) is rows  # Of 2,560 bytes each.
+    assert near(rows, 5e-6 * _IMAGES) is rows  # Of 2,560 bytes each, twice.
 
     heads = [_network().get_layer("head") for _ in range(2)]
     expected, got = (

@@ -17,6 +17,7 @@ import pytest
 
 from pipeline_steps.errors import ArtifactError, DataError
 from pipeline_steps.models import feature_cache
+from pipeline_steps.models.cache_command import show
 from pipeline_steps.models.engine import open_engine
 from pipeline_steps.models.feature_store import SUFFIX, Space, row_keys
 from pipeline_steps.models.features import (
@@ -148,7 +149,7 @@ def test_other_inputs_never_get_these_features(
 ) -> None:
     _compute(tmp_path, _Pixels())
     pixels = _Pixels()
-    settings = Features.model_validate({"engine": "keras", "storage": storage, "batch_size": 4})
+    settings = _SETTINGS.model_copy(update={"storage": storage})
     rows, _ = features_of(views, _extractor(pixels, weights, cut), settings, tmp_path)
     assert pixels.asked == len(views.files)
     assert rows.dtype == storage
@@ -400,3 +401,30 @@ def test_uses_are_on_record(tmp_path: Path) -> None:
     assert space.shards == 1
     facts = json.loads(next(tmp_path.glob("*/space.json")).read_text())
     assert facts["weights"] == "w"
+
+
+def test_a_record_that_a_full_disk_cut_off_hides_none_of_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _compute(tmp_path, _Pixels())
+    with (tmp_path / "uses.jsonl").open("a") as file:
+        file.write('{"time": 17, "fou')
+    _compute(tmp_path, _Pixels())  # Is appended to the torn line.
+    _compute(tmp_path, _Pixels())
+    assert [use["found"] for use in feature_cache.uses(tmp_path)] == [0, 10]
+    show(tmp_path)
+    assert "10 rows were computed" in " ".join(capsys.readouterr().out.split())
+    next(tmp_path.glob("*/space.json")).write_text("")
+    show(tmp_path)
+    assert "damaged" in capsys.readouterr().out
+
+
+def test_features_of_a_network_that_other_code_built_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _compute(tmp_path, _Pixels())
+    # As if the others had been written anew.
+    monkeypatch.setattr("pipeline_steps.models.features._SOURCES", ("network.py",))
+    pixels = _Pixels()
+    _expect(_compute(tmp_path, pixels)[0])
+    assert pixels.asked == 10
