@@ -22,7 +22,7 @@ STEPS = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
 class Cost:
     """Of one step: seconds with the start of its process, of CPU, and peak resident memory in MiB.
 
-    Seconds of CPU are of all its threads: other work on the machine hardly changes them.
+    Seconds of CPU are of all its threads: other work on the machine changes them less.
     """
 
     seconds: float

@@ -31,6 +31,7 @@ from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, setting
 
 from pipeline_steps.artifacts import sha256_file, sha256_json, write_json
 from pipeline_steps.experiment import recipe_file
+from pipeline_steps.orchestration.calls import git
 
 HOME = ROOT / ".sortline/bench/time_to_accuracy"
 RESULT = ROOT / "bench/results/time_to_accuracy.json"
@@ -49,7 +50,7 @@ class Run:
         recipe: "plain", or a file in recipes/.
         seed: of everything random.
         seconds: of training: for plain, to the end of the epoch whose weights are kept.
-        cpu_s: the same in seconds of CPU, which other work on the machine hardly changes.
+        cpu_s: the same in seconds of CPU, which other work on the machine changes less.
         whole_s: of everything: for plain, until it stops by itself; for us, all steps.
         test_accuracy: on the test split.
         commit: of the code that trained; empty in records from before it was kept.
@@ -117,11 +118,6 @@ def run_ours(folder: Path, recipe: str, seed: int, quick: bool) -> Run:
     return Run(recipe, seed, seconds, cpu_s, whole_s, figures["accuracy"])
 
 
-def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def _record(data: Path, recipe: str, seed: int, quick: bool) -> Path:
     files = [[p.relative_to(data).as_posix(), p.stat().st_size] for p in data.glob("*/*/*")]
     plain = recipe == "plain"
@@ -139,7 +135,7 @@ def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
         try:
             link_images(data, folder, QUICK_SHARE if quick else 1.0)
             read_all(folder / "data")
-            commit = _commit()
+            commit = git(ROOT, "rev-parse", "--short", "HEAD").strip()
             run = (
                 run_plain(folder, seed, quick, record.with_suffix(".epochs.json"))
                 if recipe == "plain"

@@ -22,6 +22,7 @@ import pandas as pd
 
 from pipeline_steps.errors import SortlineError
 from pipeline_steps.models import metrics
+from pipeline_steps.orchestration.calls import git
 
 ROOT = Path(__file__).parents[1]
 # Measured figures of the same recipe on another split of the same photographs (9,805 for training
@@ -171,13 +172,7 @@ def main() -> None:
         exported_row("phase 2", reference),
         exported_row("augmented", augmented),
     ]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=workspace,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
+    commit = git(workspace, "rev-parse", "--short", "HEAD").strip()
     counts = json.loads((reference / "reports/validation.json").read_text())
     images = ", ".join(f"{counts[split]:,} {split}" for split in ("train", "val", "test"))
     print(table(rows, commit, images))

@@ -121,12 +121,12 @@ def _keras(model: keras.Model, _: Path | None) -> Iterator[Forward]:
     def forward(pixels: Array) -> list[Array]:
         outputs = call(pixels)
         many = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return [np.asarray(keras.ops.convert_to_numpy(each)).astype("float32") for each in many]
+        return [np.asarray(keras.ops.convert_to_numpy(each), "float32") for each in many]
 
     yield forward
 
 
-def in_bfloat16(model: keras.Model) -> keras.Model:
+def _in_bfloat16(model: keras.Model) -> keras.Model:
     """A copy that computes in bfloat16 what takes time, for a GPU's matrix units.
 
     Pixels are scaled and maps are averaged in float32: of 8 bits, both would leave too little.
@@ -146,7 +146,7 @@ def in_bfloat16(model: keras.Model) -> keras.Model:
 
 @contextmanager
 def _keras_bfloat16(model: keras.Model, keep: Path | None) -> Iterator[Forward]:
-    with _keras(in_bfloat16(model), keep) as forward:
+    with _keras(_in_bfloat16(model), keep) as forward:
         yield forward
 
 

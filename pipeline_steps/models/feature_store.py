@@ -222,6 +222,11 @@ class Rows:
         """Of storage."""
         return self.shards[0].features.dtype
 
+    @property
+    def nbytes(self) -> int:
+        """Of all rows in storage."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
     def __getitem__(self, rows: Any) -> Array:
         """A copy of some rows, [n, ...]; takes what indexes one dimension of an array."""
         shard, row = np.atleast_1d(self.shard[rows]), np.atleast_1d(self.row[rows])

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 import numpy.typing as npt
 
 from pipeline_steps.models.feature_store import Rows
@@ -30,8 +29,3 @@ class HeldRows:
         for start in range(0, len(rows), batch_size):
             some = keras.ops.take(self._held, rows[start : start + batch_size], axis=0)
             yield keras.ops.cast(some, "float32")
-
-
-def nbytes(rows: Rows) -> int:
-    """What all rows together take."""
-    return int(np.prod(rows.shape)) * rows.dtype.itemsize

@@ -144,14 +144,15 @@ def _measure_averaged(model: keras.Model, examples: Examples, averaged: bool) ->
     if not averaged:
         return measure(model, examples)
     weights = model.get_weights()
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    _own(model)
+    _take_averages(model)
     result = measure(model, examples)
     model.set_weights(weights)
     return result
 
 
-def _own(model: keras.Model) -> None:
+def _take_averages(model: keras.Model) -> None:
+    """Put the averages of the weights into the model, if the optimizer keeps them."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
     # JAX lets the model share the averages' memory, and gives it away with the next batch.
     model.set_weights(model.get_weights())
 
@@ -249,8 +250,7 @@ def _finish(
 ) -> Trained:
     for callback in callbacks:
         callback.on_train_end()
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    _own(model)
+    _take_averages(model)
     stopping = [c for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)]
     best = stopping[0].best_epoch + 1 if stopping else int(history[-1]["epoch"])
     metrics: dict[str, float] = {}

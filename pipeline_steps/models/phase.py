@@ -19,7 +19,7 @@ from pipeline_steps.models.devices import OneDevice, current, has_accelerator
 from pipeline_steps.models.engine import describe
 from pipeline_steps.models.feature_store import Rows
 from pipeline_steps.models.features import Extractor, Use, Views, features_of_splits
-from pipeline_steps.models.held_rows import HeldRows, nbytes
+from pipeline_steps.models.held_rows import HeldRows
 from pipeline_steps.models.pixel_rows import PixelRows
 from pipeline_steps.params import Objective, Params
 
@@ -134,7 +134,7 @@ def examples_of(
 
 def near(rows: Rows, device_gb: float) -> Rows | HeldRows:
     """The rows where the one device that trains has them soonest."""
-    fits = nbytes(rows) <= device_gb * 1e9 / 2  # For a moment they are there twice.
+    fits = rows.nbytes <= device_gb * 1e9 / 2  # For a moment they are there twice.
     alone = isinstance(current(), OneDevice)  # Several devices share each batch out themselves.
     return HeldRows(rows) if fits and alone and has_accelerator() else rows
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from pipeline_steps.models.backbones import cut_below, set_trainable_from
 from pipeline_steps.models.batches import Examples, one_hot
-from pipeline_steps.models.engine import convert, describe, open_engine
+from pipeline_steps.models.engine import Engine, convert, describe, open_engine
 from pipeline_steps.models.feature_store import Rows, Space, row_keys
 from pipeline_steps.models.features import Extractor, Views, features_of, identity_of
 from pipeline_steps.models.held_rows import HeldRows
@@ -43,24 +43,24 @@ def pixels() -> Array:
     return (coarse + rng.normal(0, 10, coarse.shape)).clip(0, 255).astype("float32")
 
 
-def test_litert_agrees_with_tensorflow(pixels: Array) -> None:
+def _beside_keras(engine: Engine, pixels: Array) -> list[tuple[Array, Array]]:
+    """Both outputs of the demo backbone by this engine, each with that of Keras in float32."""
     network = _network()
     model = pooled_and_cut(network, cut_below(network.get_layer("backbone"), 100))
-    with open_engine(model, "litert") as fast, open_engine(model, "keras") as exact:
-        pairs = list(zip(fast(pixels), exact(pixels), strict=True))
+    with open_engine(model, engine) as asked, open_engine(model, "keras") as exact:
+        pairs = list(zip(asked(pixels), exact(pixels), strict=True))
     assert [mine.shape for mine, _ in pairs] == [(_IMAGES, 1280), (_IMAGES, 6, 6, 32)]
-    for mine, theirs in pairs:
+    return pairs
+
+
+def test_litert_agrees_with_tensorflow(pixels: Array) -> None:
+    for mine, theirs in _beside_keras("litert", pixels):
         assert np.abs(mine - theirs).max() <= 1e-4
         assert theirs.std() > 0.01
 
 
 def test_bfloat16_is_near_float32_and_kept_apart_from_it(pixels: Array) -> None:
-    network = _network()
-    model = pooled_and_cut(network, cut_below(network.get_layer("backbone"), 100))
-    with open_engine(model, "keras_bfloat16") as coarse, open_engine(model, "keras") as exact:
-        pairs = list(zip(coarse(pixels), exact(pixels), strict=True))
-    assert [mine.shape for mine, _ in pairs] == [(_IMAGES, 1280), (_IMAGES, 6, 6, 32)]
-    for mine, theirs in pairs:
+    for mine, theirs in _beside_keras("keras_bfloat16", pixels):
         assert mine.dtype == np.float32
         assert 0.98 < np.corrcoef(mine.ravel(), theirs.ravel())[0, 1] < 1.0
         assert np.abs(mine - theirs).max() > 1e-3  # Or it would not be bfloat16 at all.
