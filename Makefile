@@ -16,7 +16,7 @@ ifdef QUICK
 bench-extraction.py := --images 128 --rounds 1
 bench-memory.py := --recipe demo --images 500
 bench-warm_retrain.py := --recipe demo --share 0.03
-bench-time_to_accuracy.py := --quick --data generated --seeds 0 --recipes fast
+bench-time_to_accuracy.py := --quick --data generated --seeds 0 --recipes plain fast
 else
 BENCHES += demo_backbone.py waste10.py
 endif

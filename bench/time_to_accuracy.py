@@ -1,19 +1,21 @@
 """Seconds until the plain recipe's accuracy is reached: Keras as it is usually written, and ours.
 
     SORTLINE_WASTE10=... SORTLINE_WEIGHTS_DIR=... python bench/time_to_accuracy.py
-        [--data photographs generated] [--recipes fast best] [--seeds 0 1 2] [--quick]
+        [--data photographs generated] [--recipes plain fast best] [--seeds 0 1 2] [--share 1.0]
+        [--out FILE] [--quick]
 
-For each dataset and seed, in turns: bench/plain_keras.py, and each recipe from an empty cache, each
-in processes of its own. Both are timed from the start of the process to the last epoch; plain is
-credited with the end of the epoch whose weights it keeps, as if it had known when to stop. A ratio
-has to hold in seconds and in seconds of CPU, which other work on the machine changes less. Recipes
-and stopping times were chosen on the validation split; the test split is scored once a run.
+For each dataset and seed, in turns: bench/plain_keras.py ("plain"), and each recipe from an empty
+cache, each in processes of its own. Both are timed from the start of the process to the last epoch;
+plain is credited with the end of the epoch whose weights it keeps, as if it had known when to stop.
+A ratio has to hold in seconds and in seconds of CPU, which other work on the machine changes less.
+Recipes and stopping times were chosen on the validation split; the test split is scored once a run.
 
 It takes a day in all, and nothing is repeated: a run's record lies below .sortline/bench/ by
 dataset, recipe and seed, with the commit that trained, and the table is made of the records. Remove
-those that another commit should make again. Stopped in the middle of the plain recipe, it goes on
-after that recipe's last epoch; each start of it counts. --quick trains an epoch or two on some of
-the images: it shows that everything works, and its ratios mean nothing.
+those that another commit should make again. Records belong to one machine: where plain has none,
+leave it out, and there are figures without a ratio. Stopped in the middle of the plain recipe, it
+goes on after that recipe's last epoch; each start of it counts. --quick trains an epoch or two on
+some of the images: it shows that everything works, and its ratios mean nothing.
 """
 
 import argparse
@@ -69,12 +71,24 @@ def _weights() -> str | None:
     return os.environ.get("SORTLINE_WEIGHTS_DIR")
 
 
-def _dataset(name: str) -> Path:
+def _generated(share: float) -> Path:
+    if not (ROOT / "data").is_dir():
+        raise SystemExit("There is no data/: run `sortline generate` first.")
+    if share == 1.0:
+        return ROOT / "data"
+    home = HOME / f"generated-{share:g}"
+    if not home.is_dir():
+        partial = home.with_name(f"{home.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        link_images(ROOT / "data", partial, share)
+        partial.rename(home)
+    return home / "data"
+
+
+def _dataset(name: str, share: float) -> Path:
     """The folder with train/, val/ and test/; photographs are ingested when that was not done."""
     if name == "generated":
-        if not (ROOT / "data").is_dir():
-            raise SystemExit("There is no data/: run `sortline generate` first.")
-        return ROOT / "data"
+        return _generated(share)
     source, home = os.environ.get("SORTLINE_WASTE10"), HOME / "photographs"
     if not (home / "data").is_dir():
         if not source:
@@ -167,13 +181,15 @@ def table(name: str, runs: list[Run]) -> str:
 
 
 def verdicts(name: str, runs: list[Run]) -> list[str]:
-    """What was promised, and what was measured."""
+    """What was promised, and what was measured; nothing without the plain recipe beside it."""
     by = {r: [run for run in runs if run.recipe == r] for r in {run.recipe for run in runs}}
     seconds = {r: mean(run.seconds for run in own) for r, own in by.items()}
     cpu = {r: mean(run.cpu_s for run in own) for r, own in by.items()}
     whole = {r: mean(run.whole_s for run in own) for r, own in by.items()}
     accuracy = {r: mean(run.test_accuracy for run in own) for r, own in by.items()}
-    said = []
+    said: list[str] = []
+    if "plain" not in by:
+        return said
     if "fast" in by:
         ratio, of_cpu = seconds["plain"] / seconds["fast"], cpu["plain"] / cpu["fast"]
         held = min(ratio, of_cpu) >= REQUIRED and accuracy["fast"] >= accuracy["plain"]
@@ -198,28 +214,31 @@ def main() -> int:
     """Run what is not there yet, print, write; 1 when a promise is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", nargs="+", default=["photographs", "generated"])
-    parser.add_argument("--recipes", nargs="+", default=["fast", "best"])
+    parser.add_argument("--recipes", nargs="+", default=["plain", "fast", "best"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--share", type=float, default=1.0, help="of each generated class")
+    parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
-    for recipe in asked.recipes:
+    for recipe in {*asked.recipes} - {"plain"}:
         recipe_file(ROOT, recipe)  # Before hours of training, not after.
     if not (_weights() or asked.quick):
         raise SystemExit("Set SORTLINE_WEIGHTS_DIR: accuracies of random weights say nothing.")
     results, said = {}, []
     for name in asked.data:
-        data = _dataset(name)
+        data = _dataset(name, asked.share)
         runs = [
             run_once(data, recipe, seed, asked.quick)
             for seed in asked.seeds
-            for recipe in ("plain", *asked.recipes)
+            for recipe in asked.recipes
         ]
-        results[name] = [asdict(run) for run in runs]
-        print(table(name, runs), flush=True)
-        said += [] if asked.quick else verdicts(name, runs)
+        label = f"{name} ({asked.share:.0%})" if name == "generated" and asked.share < 1 else name
+        results[label] = [asdict(run) for run in runs]
+        print(table(label, runs), flush=True)
+        said += [] if asked.quick else verdicts(label, runs)
     print(*said, sep="\n")
     if not asked.quick:
-        write_json(RESULT, {"runs": results, "verdicts": said})
+        write_json(asked.out, {"runs": results, "verdicts": said})
     return int(any(line.startswith("MISSED") for line in said))
 
 
