@@ -7,7 +7,6 @@ import base64
 import csv
 import io
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline_steps.checkout import checked_out
+
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _LARGE_PICTURE_BYTES = 300_000
 _LISTED_FAILURES = 10
 VERDICT_KEYS = ("passed", "success", "met", "ok")  # What a check may call its outcome.
-_GIT_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -142,17 +142,5 @@ def folder_megabytes(folder: Path) -> float | None:
 
 def git_commit(root: Path) -> str | None:
     """The commit that is checked out where `root` is, with a word if files differ from it."""
-    commit = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return f"{commit} (with uncommitted changes)" if commit and changed else commit or None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    commit, changed = checked_out(root)
+    return f"{commit} (with uncommitted changes)" if changed else commit

@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +12,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline_steps.artifacts import Paths
+from pipeline_steps.checkout import ask_git, checked_out
 
 LINEAGE = "assets.extra/lineage.json"
-_GIT_TIMEOUT_S = 30.0
 
 
 class _Part(BaseModel):
@@ -76,19 +75,6 @@ class Lineage(_Part):
         return self.model_dump_json(indent=2).encode() + b"\n"
 
 
-def _git(root: Path, *arguments: str) -> bytes | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments],
-            capture_output=True,
-            timeout=_GIT_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
 def _read(path: Path) -> dict[str, Any]:
     # Lineage records what can be known; whether it is enough is not for this file to say.
     try:
@@ -101,11 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _commit(root: Path) -> tuple[str | None, bool | None]:
     if commit := _read(root / "run.json").get("commit"):
         return str(commit), False  # An experiment's commit holds all that it was made from.
-    head = _git(root, "rev-parse", "HEAD")
-    if head is None:
-        return None, None
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return head.decode().strip(), bool(changed) if changed is not None else None
+    return checked_out(root)
 
 
 def _dvc_lock(root: Path, commit: str | None) -> str | None:
@@ -114,7 +96,7 @@ def _dvc_lock(root: Path, commit: str | None) -> str | None:
     path = root / "dvc.lock"
     content = path.read_bytes() if path.is_file() else None
     if content is None and commit is not None and (root / "run.json").is_file():
-        content = _git(root, "show", f"{commit}:dvc.lock")
+        content = ask_git(root, "show", f"{commit}:dvc.lock")
     return hashlib.sha256(content).hexdigest() if content is not None else None
 
 
@@ -154,7 +136,7 @@ def read_metrics(paths: Paths, model_digest: str) -> dict[str, Any] | None:
 
 def publisher(root: Path) -> str:
     """Who publishes: git's user, else the account's name, else its number."""
-    name = _git(root, "config", "user.name")
+    name = ask_git(root, "config", "user.name")
     if name and name.strip():
         return name.decode("utf-8", "replace").strip()
     try:
