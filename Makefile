@@ -33,7 +33,8 @@ help: ## list the targets
 
 .venv/.installed: requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	@[ -x .venv/bin/python ] || $(UV) venv --quiet --python '>=3.11' .venv
-	$(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+	@# Where Python keeps no bytecode (containers, CI), every step compiled TensorFlow anew.
+	$(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python .venv/bin/python --no-deps --editable .
 	@touch $@
 
