@@ -2,7 +2,7 @@
 
     SORTLINE_WASTE10=... SORTLINE_WEIGHTS_DIR=... python bench/time_to_accuracy.py
         [--data photographs generated] [--recipes plain fast best] [--seeds 0 1 2] [--share 1.0]
-        [--out FILE] [--quick]
+        [--change JSON] [--out FILE] [--quick]
 
 For each dataset and seed, in turns: bench/plain_keras.py ("plain"), and each recipe from an empty
 cache, each in processes of its own. Both are timed from the start of the process to the last epoch;
@@ -31,7 +31,7 @@ from typing import Any
 
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
-from pipeline_steps.artifacts import sha256_file, sha256_json, write_json
+from pipeline_steps.artifacts import atomic_dir, sha256_file, sha256_json, write_json
 from pipeline_steps.experiment import recipe_file
 from pipeline_steps.orchestration.calls import git
 
@@ -78,10 +78,8 @@ def _generated(share: float) -> Path:
         return ROOT / "data"
     home = HOME / f"generated-{share:g}"
     if not home.is_dir():
-        partial = home.with_name(f"{home.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        link_images(ROOT / "data", partial, share)
-        partial.rename(home)
+        with atomic_dir(home) as partial:
+            link_images(ROOT / "data", partial, share)
     return home / "data"
 
 
@@ -116,10 +114,9 @@ def run_plain(folder: Path, seed: int, quick: bool, out: Path) -> Run:
     return Run("plain", seed, *spent, found["test_accuracy"])
 
 
-def run_ours(folder: Path, recipe: str, seed: int, quick: bool) -> Run:
+def run_ours(folder: Path, recipe: str, seed: int, quick: bool, change: dict[str, Any]) -> Run:
     """A recipe on `folder/data`, from an empty cache."""
-    changes: dict[str, Any] = {"seed": seed}
-    settings = settings_of(recipe, changes)
+    settings = settings_of(recipe, {**change, "seed": seed})
     if quick:
         for section in TRAINING:
             settings[section] |= {"epochs": 1, "warmup_epochs": 0}
@@ -132,17 +129,17 @@ def run_ours(folder: Path, recipe: str, seed: int, quick: bool) -> Run:
     return Run(recipe, seed, seconds, cpu_s, whole_s, figures["accuracy"])
 
 
-def _record(data: Path, recipe: str, seed: int, quick: bool) -> Path:
+def _record(data: Path, recipe: str, seed: int, quick: bool, change: dict[str, Any]) -> Path:
     files = [[p.relative_to(data).as_posix(), p.stat().st_size] for p in data.glob("*/*/*")]
     plain = recipe == "plain"
-    what = sha256_file(ROOT / "bench/plain_keras.py") if plain else settings_of(recipe, {})
+    what = sha256_file(ROOT / "bench/plain_keras.py") if plain else settings_of(recipe, change)
     key = sha256_json([sorted(files), what, bool(_weights()), quick])[:12]
     return HOME / f"{recipe}-{seed}-{key}.json"
 
 
-def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
+def run_once(data: Path, recipe: str, seed: int, quick: bool, change: dict[str, Any]) -> Run:
     """The record of a run; made now if it is not there."""
-    record = _record(data, recipe, seed, quick)
+    record = _record(data, recipe, seed, quick, change)
     if not record.is_file():
         folder = data.parent / f".bench.{recipe}.partial"  # Hard links stay on one file system.
         shutil.rmtree(folder, ignore_errors=True)
@@ -153,7 +150,7 @@ def run_once(data: Path, recipe: str, seed: int, quick: bool) -> Run:
             run = (
                 run_plain(folder, seed, quick, record.with_suffix(".epochs.json"))
                 if recipe == "plain"
-                else run_ours(folder, recipe, seed, quick)
+                else run_ours(folder, recipe, seed, quick, change)
             )
             write_json(record, {**asdict(run), "commit": commit})
         finally:
@@ -182,14 +179,14 @@ def table(name: str, runs: list[Run]) -> str:
 
 def verdicts(name: str, runs: list[Run]) -> list[str]:
     """What was promised, and what was measured; nothing without the plain recipe beside it."""
+    if all(run.recipe != "plain" for run in runs):
+        return []
     by = {r: [run for run in runs if run.recipe == r] for r in {run.recipe for run in runs}}
     seconds = {r: mean(run.seconds for run in own) for r, own in by.items()}
     cpu = {r: mean(run.cpu_s for run in own) for r, own in by.items()}
     whole = {r: mean(run.whole_s for run in own) for r, own in by.items()}
     accuracy = {r: mean(run.test_accuracy for run in own) for r, own in by.items()}
-    said: list[str] = []
-    if "plain" not in by:
-        return said
+    said = []
     if "fast" in by:
         ratio, of_cpu = seconds["plain"] / seconds["fast"], cpu["plain"] / cpu["fast"]
         held = min(ratio, of_cpu) >= REQUIRED and accuracy["fast"] >= accuracy["plain"]
@@ -217,6 +214,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", default=["plain", "fast", "best"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--share", type=float, default=1.0, help="of each generated class")
+    parser.add_argument("--change", type=json.loads, default={}, help="settings over the recipes'")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
@@ -228,7 +226,7 @@ def main() -> int:
     for name in asked.data:
         data = _dataset(name, asked.share)
         runs = [
-            run_once(data, recipe, seed, asked.quick)
+            run_once(data, recipe, seed, asked.quick, asked.change)
             for seed in asked.seeds
             for recipe in asked.recipes
         ]
