@@ -18,7 +18,7 @@ bench-memory.py := --recipe demo --images 500
 bench-warm_retrain.py := --recipe demo --share 0.03
 bench-time_to_accuracy.py := --quick --data generated --seeds 0 --recipes plain fast
 else
-BENCHES += demo_backbone.py waste10.py
+BENCHES += waste10.py
 endif
 BENCHES += time_to_accuracy.py
 
@@ -58,10 +58,11 @@ demo: .venv/.installed | data/. ## from nothing to a gated classifier: generated
 airflow: .venv/.installed | data/. ## Airflow for this repository, with a first run of the demo; Ctrl-C ends it
 	@exec sortline airflow up
 
-lint: .venv/.installed ## ruff, ruff format, mypy strict
+lint: .venv/.installed ## ruff, ruff format, mypy strict, the layers
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 
 format: .venv/.installed ## let ruff rewrite what it can
 	ruff check --fix .

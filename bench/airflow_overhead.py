@@ -24,11 +24,11 @@ from typing import Any
 
 from steps import ROOT, link_images
 
-from pipeline_steps.errors import UnreachableError
-from pipeline_steps.orchestration import embedded
-from pipeline_steps.orchestration.airflow_api import AirflowApi
-from pipeline_steps.orchestration.embedded_home import prepare
-from pipeline_steps.params import overlay, read_yaml
+from sortline.core.errors import UnreachableError
+from sortline.core.params import overlay, read_yaml
+from sortline.orchestration import embedded
+from sortline.orchestration.airflow_api import AirflowApi
+from sortline.orchestration.embedded_home import prepare
 
 RESULT = ROOT / "bench/results/airflow_overhead.json"
 LIMIT_S = 60.0

@@ -20,17 +20,17 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from pipeline_steps.artifacts import Paths, require, sha256_file
-from pipeline_steps.errors import SortlineError
-from pipeline_steps.models.network import load_network
-from pipeline_steps.params import Params, overlay, parse_params, read_yaml
-from pipeline_steps.serving.edge.export import Sources, write_litert
-from pipeline_steps.serving.edge.litert import Interpreted, read_litert
-from pipeline_steps.serving.edge.scores import LiteRtScores, score_litert
-from pipeline_steps.serving.model.contract import PREDICT_TENSOR
-from pipeline_steps.serving.model.latency import cpu_model
-from pipeline_steps.serving.model.local_model import Served, load_model
-from pipeline_steps.serving.model.signature import Exported
+from sortline.core.artifacts import Paths, require, sha256_file
+from sortline.core.errors import SortlineError
+from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.evaluation.latency import cpu_model
+from sortline.evaluation.litert_scores import LiteRtScores, score_litert
+from sortline.model.contract import PREDICT_TENSOR
+from sortline.model.litert import Interpreted, read_litert
+from sortline.model.litert_export import Sources, write_litert
+from sortline.model.local_model import Served, load_model
+from sortline.model.saved_model import Exported
+from sortline.training.network import load_network
 
 ROOT = Path(__file__).parents[1]
 FASTER = 3.0  # float32, than the SavedModel

@@ -27,17 +27,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline_steps.artifacts import sha256_file
-from pipeline_steps.images.pixels import pixel_batches
-from pipeline_steps.images.views import PLAIN
-from pipeline_steps.models.backbones import cut_below
-from pipeline_steps.models.engine import cores, open_engine
-from pipeline_steps.models.features import Views, features_of_splits
-from pipeline_steps.models.network import build_network
-from pipeline_steps.models.phase import extractor_of
-from pipeline_steps.models.weights import load_pretrained
-from pipeline_steps.params import Params, load_params
-from pipeline_steps.train_phase1 import pooled_and_cut
+from sortline.core.artifacts import sha256_file
+from sortline.core.params import Params, load_params
+from sortline.images.pixels import pixel_batches
+from sortline.images.views import PLAIN
+from sortline.training.backbones import cut_below
+from sortline.training.engine import cores, open_engine
+from sortline.training.extraction import pooled_and_cut
+from sortline.training.features import Views, features_of_splits
+from sortline.training.network import build_network
+from sortline.training.phase import extractor_of
+from sortline.training.weights import load_pretrained
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench/results/extraction.json"

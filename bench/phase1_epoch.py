@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline_steps.images.views import PLAIN
-from pipeline_steps.models.batches import Examples, one_hot
-from pipeline_steps.models.feature_store import Space, row_keys
-from pipeline_steps.models.features import Views
-from pipeline_steps.models.loop import Row, train
-from pipeline_steps.models.network import build_head
-from pipeline_steps.params import Phase, load_params, read_yaml
+from sortline.core.params import Phase, load_params, read_yaml
+from sortline.images.views import PLAIN
+from sortline.training.batches import Examples, one_hot
+from sortline.training.feature_store import Space, row_keys
+from sortline.training.features import Views
+from sortline.training.loop import Row, train
+from sortline.training.network import build_head
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench/results/phase1_epoch.json"

@@ -18,11 +18,11 @@ import keras
 import numpy as np
 from PIL import Image
 
-from pipeline_steps.artifacts import sha256_file
-from pipeline_steps.images.views import PLAIN
-from pipeline_steps.models.architectures import baseline_cnn
-from pipeline_steps.models.features import Views
-from pipeline_steps.models.pixel_rows import PixelRows
+from sortline.core.artifacts import sha256_file
+from sortline.images.views import PLAIN
+from sortline.training.architectures import baseline_cnn
+from sortline.training.features import Views
+from sortline.training.pixel_rows import PixelRows
 
 SIZE_PX, BATCH = 224, 32
 

@@ -24,7 +24,7 @@ from typing import Any  # noqa: E402
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from pipeline_steps.models import checkpoint  # noqa: E402
+from sortline.training import checkpoint  # noqa: E402
 
 SIZE = (224, 224)
 BATCH = 32

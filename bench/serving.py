@@ -30,10 +30,10 @@ import psutil
 from serving_load import MODEL, Load, Seen, request_for
 from swaps import swap_under_load
 
-from pipeline_steps.artifacts import write_json
-from pipeline_steps.quiet import quiet_libraries
-from pipeline_steps.serving.local.tether import tethered
-from pipeline_steps.serving.model_server import LISTENING
+from sortline.core.artifacts import write_json
+from sortline.core.quiet import quiet_libraries
+from sortline.serving.tether import tethered
+from sortline.standin.model_server import LISTENING
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench/results/serving.json"
@@ -62,7 +62,7 @@ class Server:
 @contextmanager
 def serving(*flags: str) -> Iterator[Server]:
     """The stand-in with these flags, until the block ends."""
-    command = [sys.executable, "-m", "pipeline_steps.serving.model_server", "--port=0", *flags]
+    command = [sys.executable, "-m", "sortline.standin.model_server", "--port=0", *flags]
     process = subprocess.Popen(tethered(command), stderr=subprocess.PIPE, text=True)
     try:
         if process.stderr is None:
@@ -94,7 +94,7 @@ def test_images(root: Path, count: int) -> list[bytes]:
 
 def in_process_rate(folder: Path, images: list[bytes], seconds: float) -> float:
     """Images a second of the model called in this process, with the best number of threads."""
-    from pipeline_steps.serving.model.local_model import load_model
+    from sortline.model.local_model import load_model
 
     model = load_model(folder)
     for image in images:

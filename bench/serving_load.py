@@ -15,9 +15,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from pipeline_steps.serving.calls.messages import PREDICTION_SERVICE, message
-from pipeline_steps.serving.calls.rpc import method
-from pipeline_steps.serving.calls.tensors import to_proto
+from sortline.client.messages import PREDICTION_SERVICE, message
+from sortline.client.rpc import method
+from sortline.client.tensors import to_proto
 
 MODEL = "sortline"
 

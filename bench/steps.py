@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline_steps.params import overlay, read_yaml
+from sortline.core.params import overlay, read_yaml
 
 ROOT = Path(__file__).parents[1]
 STEPS = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])

@@ -17,8 +17,8 @@ import grpc.aio
 from google.protobuf import text_format
 from serving_load import MODEL, Load, Seen, request_for
 
-from pipeline_steps.serving.calls.messages import MODEL_SERVICE, message
-from pipeline_steps.serving.calls.rpc import method
+from sortline.client.messages import MODEL_SERVICE, message
+from sortline.client.rpc import method
 
 LABEL = "stable"
 VERSIONS = 8  # Folders; a swap goes from one to the next, and from the last to the first again.

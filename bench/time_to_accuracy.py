@@ -31,9 +31,9 @@ from typing import Any
 
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
-from pipeline_steps.artifacts import atomic_dir, sha256_file, sha256_json, write_json
-from pipeline_steps.experiment import recipe_file
-from pipeline_steps.orchestration.calls import git
+from sortline.core.artifacts import atomic_dir, sha256_file, sha256_json, write_json
+from sortline.experiments.run import recipe_file
+from sortline.orchestration.calls import git
 
 HOME = ROOT / ".sortline/bench/time_to_accuracy"
 RESULT = ROOT / "bench/results/time_to_accuracy.json"
@@ -93,7 +93,7 @@ def _dataset(name: str, share: float) -> Path:
             raise SystemExit("Set SORTLINE_WASTE10: see this file's first lines.")
         home.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "params.yaml", home / "params.yaml")
-        command = [sys.executable, "-m", "pipeline_steps.cli", "ingest", source]
+        command = [sys.executable, "-m", "sortline", "ingest", source]
         subprocess.run(command, cwd=home, check=True)
     return home / "data"
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
-from pipeline_steps.artifacts import write_json
-from pipeline_steps.serving.champions.use import fetch
+from sortline.core.artifacts import write_json
+from sortline.evaluation.use import fetch
 
 RESULT = ROOT / "bench/results/warm_retrain.json"
 FIRST_SHARE = 0.95

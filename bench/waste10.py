@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline_steps.errors import SortlineError
-from pipeline_steps.models import metrics
-from pipeline_steps.orchestration.calls import git
+from sortline.core.errors import SortlineError
+from sortline.evaluation import metrics
+from sortline.orchestration.calls import git
 
 ROOT = Path(__file__).parents[1]
 # Measured figures of the same recipe on another split of the same photographs (9,805 for training
@@ -57,7 +57,7 @@ def _call(workspace: Path, *command: str) -> None:
 
 
 def _sortline(workspace: Path, *arguments: str) -> None:
-    _call(workspace, sys.executable, "-m", "pipeline_steps.cli", *arguments)
+    _call(workspace, sys.executable, "-m", "sortline", *arguments)
 
 
 def prepare(workspace: Path, photographs: Path) -> None:
@@ -96,10 +96,10 @@ def exported_row(name: str, folder: Path) -> Row:
 
 def phase1_row(workspace: Path, folder: Path) -> Row:
     """The row of phase 1, whose network is not exported: Keras on the decoded test split."""
-    from pipeline_steps.images.pixels import pixel_batches
-    from pipeline_steps.images.views import PLAIN
-    from pipeline_steps.models.network import load_network
-    from pipeline_steps.params import load_params
+    from sortline.core.params import load_params
+    from sortline.images.pixels import pixel_batches
+    from sortline.images.views import PLAIN
+    from sortline.training.network import load_network
 
     params = load_params(folder / "params.yaml")
     network, labels = load_network(folder / "artifacts/phase1", params)

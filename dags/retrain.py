@@ -28,7 +28,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Label, Param, TriggerRule
 
-from pipeline_steps.orchestration.airflow_tasks import (
+from sortline.orchestration.airflow_tasks import (
     DATASET,
     DRIFT,
     RUN_ID,
@@ -37,9 +37,9 @@ from pipeline_steps.orchestration.airflow_tasks import (
     add_mapped,
     stage_command,
 )
-from pipeline_steps.orchestration.graph import edges, read_graph
-from pipeline_steps.orchestration.settings import project_root
-from pipeline_steps.orchestration.task_commands import plan_arguments, record_arguments
+from sortline.orchestration.graph import edges, read_graph
+from sortline.orchestration.settings import project_root
+from sortline.orchestration.task_commands import plan_arguments, record_arguments
 
 ROOT = project_root(__file__)
 PARTS = int(os.environ.get("SORTLINE_EXTRACTION_PARTS") or 0)

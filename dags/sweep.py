@@ -20,7 +20,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, TriggerRule, task, task_group
 
-from pipeline_steps.orchestration.airflow_tasks import (
+from sortline.orchestration.airflow_tasks import (
     POOLS,
     RETRIES,
     RUN_ID,
@@ -28,8 +28,8 @@ from pipeline_steps.orchestration.airflow_tasks import (
     add,
     stage_command,
 )
-from pipeline_steps.orchestration.graph import edges, read_graph
-from pipeline_steps.orchestration.settings import project_root
+from sortline.orchestration.graph import edges, read_graph
+from sortline.orchestration.settings import project_root
 
 PARAMS = {
     "recipes": Param(

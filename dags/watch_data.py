@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from pipeline_steps.orchestration.airflow_tasks import DATASET, RUN_ID, Command, add
+from sortline.orchestration.airflow_tasks import DATASET, RUN_ID, Command, add
 
 LOOK = Command(
     "look",

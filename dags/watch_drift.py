@@ -22,7 +22,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
-from pipeline_steps.orchestration.airflow_tasks import DRIFT, RUN_ID, Command, add
+from sortline.orchestration.airflow_tasks import DRIFT, RUN_ID, Command, add
 
 PARAMS = {
     "days": Param(

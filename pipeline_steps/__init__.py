@@ -1,7 +1,5 @@
-"""Sortline: retrain, gate and serve an image classifier, from one graph of steps."""
+"""The eight stages of dvc.yaml, a module each; they are run by name, and nothing imports them."""
 
-from pipeline_steps.quiet import quiet_libraries
+from sortline.core.quiet import quiet_libraries
 
-__version__ = "0.1.0"
-
-quiet_libraries()  # Here, because it has to come before any import of TensorFlow below.
+quiet_libraries()  # Here, because it has to come before a step imports TensorFlow.

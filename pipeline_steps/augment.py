@@ -18,10 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline_steps.artifacts import Paths, atomic_file, require
-from pipeline_steps.entry import step_main
-from pipeline_steps.errors import DataError
-from pipeline_steps.params import Augment, Params
+from sortline.core.artifacts import Paths, atomic_file, require
+from sortline.core.entry import step_main
+from sortline.core.errors import DataError
+from sortline.core.params import Augment, Params
 
 SCHEMA = pa.schema(
     [("sha256", pa.string()), ("label", pa.string()), ("view", pa.int32()), ("seed", pa.int64())]
@@ -156,9 +156,9 @@ def draw_preview(
     chosen: pd.DataFrame, plan: pd.DataFrame, params: Params, paths: Paths, target: Path
 ) -> None:
     """Draw the preview sheet: a line an image, or the originals alone when there are no views."""
-    from pipeline_steps.images.decode import decode_file
-    from pipeline_steps.images.views import PLAIN, apply_view, view_vector
-    from pipeline_steps.reporting import sheets
+    from sortline.images.decode import decode_file
+    from sortline.images.views import PLAIN, apply_view, view_vector
+    from sortline.reporting import sheets
 
     rows = []
     for path, label, sha256 in zip(chosen["path"], chosen["label"], chosen["sha256"], strict=True):

@@ -16,19 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline_steps.artifacts import Paths, atomic_dir, read_json, require, write_json
-from pipeline_steps.entry import step_main
-from pipeline_steps.errors import DataError
-from pipeline_steps.models import metrics
-from pipeline_steps.models.bootstrap import intervals
-from pipeline_steps.models.ranking import pr_auc, roc_auc
-from pipeline_steps.params import Params
-from pipeline_steps.reporting.evaluation import INVALID, draw_figures, draw_mistakes
-from pipeline_steps.serving.edge.scores import score_litert
-from pipeline_steps.serving.model.contract import model_digest
-from pipeline_steps.serving.model.latency import measure
-from pipeline_steps.serving.model.local_model import load_model
-from pipeline_steps.serving.model.scoring import Scores, read_listed, score_files
+from sortline.core.artifacts import Paths, atomic_dir, read_json, require, write_json
+from sortline.core.entry import step_main
+from sortline.core.errors import DataError
+from sortline.core.params import Params
+from sortline.evaluation import metrics
+from sortline.evaluation.bootstrap import intervals
+from sortline.evaluation.latency import measure
+from sortline.evaluation.litert_scores import score_litert
+from sortline.evaluation.ranking import pr_auc, roc_auc
+from sortline.model.contract import model_digest
+from sortline.model.local_model import load_model
+from sortline.model.scoring import Scores, read_listed, score_files
+from sortline.reporting.evaluation import INVALID, draw_figures, draw_mistakes
 
 _DECIMALS = 6
 _LATENCY_FILES = 16

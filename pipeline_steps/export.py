@@ -16,39 +16,39 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-import pipeline_steps
-from pipeline_steps.artifacts import Paths, atomic_dir, require, write_json
-from pipeline_steps.entry import step_main
-from pipeline_steps.errors import DataError
-from pipeline_steps.models.backbones import ARCHITECTURES
-from pipeline_steps.models.calibration import (
+import sortline
+from sortline.core.artifacts import Paths, atomic_dir, require, write_json
+from sortline.core.entry import step_main
+from sortline.core.errors import DataError
+from sortline.core.params import Params
+from sortline.evaluation.ranking import youden_threshold
+from sortline.model.allowed_operations import (
+    Operations,
+    check_operations,
+    min_serving_version,
+    read_operations,
+)
+from sortline.model.contract import (
+    Contract,
+    Preprocessing,
+    signatures,
+    write_contract,
+)
+from sortline.model.litert_export import Facts, Sources, write_litert
+from sortline.model.local_model import load_model
+from sortline.model.parity import Parity, parity_files, prove_parity
+from sortline.model.saved_model import Exported, check_signatures, write_saved_model
+from sortline.model.seen_images import write_seen
+from sortline.training.backbones import ARCHITECTURES
+from sortline.training.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     fit_temperature,
     negative_log_likelihood,
     probabilities,
 )
-from pipeline_steps.models.logits import read_logits
-from pipeline_steps.models.network import load_network
-from pipeline_steps.models.ranking import youden_threshold
-from pipeline_steps.params import Params
-from pipeline_steps.serving.edge.export import Facts, Sources, write_litert
-from pipeline_steps.serving.model.contract import (
-    Contract,
-    Preprocessing,
-    signatures,
-    write_contract,
-)
-from pipeline_steps.serving.model.graph import (
-    Operations,
-    check_operations,
-    min_serving_version,
-    read_operations,
-)
-from pipeline_steps.serving.model.local_model import load_model
-from pipeline_steps.serving.model.parity import Parity, parity_files, prove_parity
-from pipeline_steps.serving.model.seen_images import write_seen
-from pipeline_steps.serving.model.signature import Exported, check_signatures, write_saved_model
+from sortline.training.logits import read_logits
+from sortline.training.network import load_network
 
 _FORMATS = ("jpeg", "png", "webp")
 _RESIZE = "bilinear, stretched to the square, without antialiasing (tf.image.resize)"
@@ -156,7 +156,7 @@ def describe(
         threshold=exported.threshold,
         train_class_counts={label: int(counts.get(label, 0)) for label in exported.labels},
         versions={
-            "sortline": pipeline_steps.__version__,
+            "sortline": sortline.__version__,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         },

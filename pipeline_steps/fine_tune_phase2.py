@@ -18,21 +18,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline_steps.artifacts import Paths, read_json, sha256_file
-from pipeline_steps.entry import step_main
-from pipeline_steps.models.backbones import (
+from sortline.core.artifacts import Paths, read_json, sha256_file
+from sortline.core.entry import step_main
+from sortline.core.params import FineTune, Params
+from sortline.training.backbones import (
     first_trained,
     head_of,
     set_trainable_from,
     tail_of,
     worthwhile_cut,
 )
-from pipeline_steps.models.batches import Examples, Replay
-from pipeline_steps.models.features import Extractor, identity_of
-from pipeline_steps.models.folding import fold_batchnorm
-from pipeline_steps.models.loop import Trained
-from pipeline_steps.models.network import load_network
-from pipeline_steps.models.phase import (
+from sortline.training.batches import Examples, Replay
+from sortline.training.features import Extractor, identity_of
+from sortline.training.folding import fold_batchnorm
+from sortline.training.loop import Trained
+from sortline.training.network import load_network
+from sortline.training.phase import (
     Dataset,
     examples_of,
     extractor_of,
@@ -40,10 +41,9 @@ from pipeline_steps.models.phase import (
     pixels_of,
     read_dataset,
 )
-from pipeline_steps.models.stage import PhaseRun, StageRun, run_stage
-from pipeline_steps.models.strategy import opened
-from pipeline_steps.models.weights import digest_weights
-from pipeline_steps.params import FineTune, Params
+from sortline.training.stage import PhaseRun, StageRun, run_stage
+from sortline.training.strategy import opened
+from sortline.training.weights import digest_weights
 
 STAGE = "fine_tune_phase2"
 

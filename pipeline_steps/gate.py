@@ -13,15 +13,15 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from pipeline_steps.artifacts import Paths, read_json, require, write_json, write_text
-from pipeline_steps.entry import step_main
-from pipeline_steps.errors import GateError
-from pipeline_steps.models.bootstrap import wilson
-from pipeline_steps.params import Gate, Params
-from pipeline_steps.serving.champions.blessing import Blessing, Verdict, markdown, short, table
-from pipeline_steps.serving.champions.champion import Champion, read_champion
-from pipeline_steps.serving.champions.comparison import Scored, compare
-from pipeline_steps.serving.model.contract import model_digest
+from sortline.core.artifacts import Paths, read_json, require, write_json, write_text
+from sortline.core.entry import step_main
+from sortline.core.errors import GateError
+from sortline.core.params import Gate, Params
+from sortline.evaluation.blessing import Blessing, Verdict, markdown, short, table
+from sortline.evaluation.bootstrap import wilson
+from sortline.evaluation.champion import Champion, read_champion
+from sortline.evaluation.versus_champion import Scored, compare
+from sortline.model.contract import model_digest
 
 _MADE_BY = "dvc repro evaluate"
 _MB = 1_000_000

@@ -15,15 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline_steps.artifacts import Paths, atomic_dir, read_json, remove, write_json
-from pipeline_steps.entry import step_main
-from pipeline_steps.errors import ArtifactError, DataError, ImageError, ValidationError
-from pipeline_steps.images.expectations import Failure, Outcome, checks_for
-from pipeline_steps.images.manifest import list_images, mark_core, measure, write_manifest
-from pipeline_steps.images.manifest_tables import Tables, build_tables
-from pipeline_steps.images.suites import run_checks
-from pipeline_steps.params import SPLITS, Params
-from pipeline_steps.reporting.data_docs import finish_site
+from sortline.core.artifacts import Paths, atomic_dir, read_json, remove, write_json
+from sortline.core.entry import step_main
+from sortline.core.errors import ArtifactError, DataError, ImageError, ValidationError
+from sortline.core.params import SPLITS, Params
+from sortline.dataset.expectations import Failure, Outcome, checks_for
+from sortline.dataset.manifest import list_images, mark_core, measure, write_manifest
+from sortline.dataset.manifest_tables import Tables, build_tables
+from sortline.dataset.suites import run_checks
+from sortline.reporting.data_docs import finish_site
 
 _SHOWN = 10
 _FAILURES = "reports/validation/failures.csv"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline_steps.artifacts import Paths, atomic_dir, require, write_json
-from pipeline_steps.entry import step_main
-from pipeline_steps.params import Params
-from pipeline_steps.serving.champions.champion import read_champion
-from pipeline_steps.serving.model.seen_images import are_new
+from sortline.core.artifacts import Paths, atomic_dir, require, write_json
+from sortline.core.entry import step_main
+from sortline.core.params import Params
+from sortline.evaluation.champion import read_champion
+from sortline.model.seen_images import are_new
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _decide(params: Params, paths: Paths, folder: Path) -> Start:
     if champion.labels != tuple(sorted(manifest["label"].unique())):
         return _cold("the champion has other classes than the dataset")
     # TensorFlow takes seconds to import: only when there is something to load.
-    from pipeline_steps.serving.champions.weights import start_from
+    from sortline.model.warm_start_weights import start_from
 
     taken = start_from(champion.folder, params, paths, folder / "weights.safetensors")
     if taken.reason:

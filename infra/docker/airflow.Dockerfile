@@ -9,7 +9,7 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 COPY infra/docker/uv.lock ./
 RUN pip install --no-cache-dir --require-hashes --requirement uv.lock
-COPY pyproject.toml requirements.lock pipeline_steps/infra/locked_subset.py ./
+COPY pyproject.toml requirements.lock infra/tools/locked_subset.py ./
 # hadolint ignore=SC2086
 RUN python locked_subset.py ${EXTRAS} > image.lock \
  && uv venv --python /usr/local/bin/python3.11 /opt/sortline \

@@ -1,17 +1,17 @@
 # unchecked: no Docker engine built this here. hadolint and the tests read it; its packages are resolved.
 # The light image: `sortline predict` without TensorFlow, and the sidecar that brings releases to the
-# model servers (pipeline_steps.infra.sync). Base images are named by exact tag: their digests
+# model servers (sortline.releases.sync). Base images are named by exact tag: their digests
 # cannot be looked up where this was written.
 FROM python:3.11.14-slim-bookworm AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 COPY infra/docker/uv.lock ./
 RUN pip install --no-cache-dir --require-hashes --requirement uv.lock
-COPY pyproject.toml requirements.lock pipeline_steps/infra/locked_subset.py ./
+COPY pyproject.toml requirements.lock infra/tools/locked_subset.py ./
 RUN python locked_subset.py --extra client --package boto3 > image.lock \
  && uv venv --python /usr/local/bin/python3.11 /opt/sortline \
  && uv pip sync --no-cache --require-hashes --python /opt/sortline/bin/python image.lock
-COPY pipeline_steps /opt/sortline/lib/python3.11/site-packages/pipeline_steps
+COPY sortline /opt/sortline/lib/python3.11/site-packages/sortline
 COPY --chmod=0755 infra/docker/sortline /opt/sortline/bin/sortline
 
 FROM python:3.11.14-slim-bookworm

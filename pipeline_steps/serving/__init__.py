@@ -1,1 +1,1 @@
-"""The exported model in service: what it is, who serves it, who asks it, what was answered."""
+"""The path at which harnesses start the model server."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from parsed_dags import probed
-from workspaces import ROOT, environment
+from helpers.parsed_dags import probed
+from helpers.workspaces import ROOT, environment
 
 STEPS = (
     "validate",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from live_airflow import processes_of
-from plans_only import make_small_repository, planning_python
-from workspaces import environment
+from helpers.live_airflow import processes_of
+from helpers.plans_only import make_small_repository, planning_python
+from helpers.workspaces import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -31,7 +31,7 @@ def test_ctrl_c_ends_all_that_was_started(tmp_path: Path) -> None:
     repository = make_small_repository(tmp_path / "repository")
     python = planning_python(tmp_path)
     with subprocess.Popen(
-        [sys.executable, "-m", "pipeline_steps.cli", "airflow", "up", "--port", "0"],
+        [sys.executable, "-m", "sortline", "airflow", "up", "--port", "0"],
         cwd=repository,
         env=environment(SORTLINE_PYTHON=str(python), PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,

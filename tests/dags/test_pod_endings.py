@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workspaces import environment
+from helpers.workspaces import environment
 
 # Exit status (None: its node was lost with it) and phase (None: the pod itself is gone).
 ENDINGS: dict[str, tuple[int | None, str | None]] = {
@@ -27,7 +27,7 @@ ENDINGS: dict[str, tuple[int | None, str | None]] = {
 def endings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the operator makes of each ending, of a pod on a Kubernetes on loopback."""
     folder = tmp_path_factory.mktemp("kubernetes")
-    script = str(Path(__file__).parent / "pod_endings.py")
+    script = str(Path(__file__).parents[1] / "helpers" / "pod_endings.py")
     done = subprocess.run(
         [sys.executable, script, str(folder), json.dumps(list(ENDINGS.values()))],
         env=environment(

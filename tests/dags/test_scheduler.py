@@ -10,10 +10,10 @@ from typing import Any
 
 import psutil
 import pytest
-from live_airflow import Airflow, commit, live, make_repository, wait_for
-from workspaces import call, git, write_params
+from helpers.live_airflow import Airflow, commit, live, make_repository, wait_for
+from helpers.workspaces import call, git, write_params
 
-from pipeline_steps.orchestration.run_commit import branch_of
+from sortline.orchestration.run_commit import branch_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from live_airflow import live, make_repository
-from postgres_server import postgres, program
+from helpers.live_airflow import live, make_repository
+from helpers.postgres_server import postgres, program
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from workspaces import ROOT, environment
+from helpers.workspaces import ROOT, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_airflow import Airflow, live, wait_for
-from plans_only import commit, make_small_repository, new_data, planning_python
-from workspaces import call, git
+from helpers.live_airflow import Airflow, live, wait_for
+from helpers.plans_only import commit, make_small_repository, new_data, planning_python
+from helpers.workspaces import call, git
 
-from pipeline_steps.orchestration.embedded_home import tell_clients
+from sortline.orchestration.embedded_home import tell_clients
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -65,7 +65,7 @@ def _look(airflow: Airflow) -> str:
 
 def test_data_updated_wakes_a_run_on_the_announced_data(airflow: Airflow, repository: Path) -> None:
     announced = new_data(repository, "announced, and in no commit")
-    said = call(repository, sys.executable, "-m", "pipeline_steps.cli", "data-updated").stdout
+    said = call(repository, sys.executable, "-m", "sortline", "data-updated").stdout
     assert "Airflow was told" in said
     plan = _one(airflow, lambda plan: plan["data"] == announced, "a run on the announced data")
     assert "asset_triggered sortline_dataset" in plan["trigger"]
@@ -97,7 +97,7 @@ def test_a_backfill_is_a_dry_run_for_each_data_revision_one_after_the_other(
     airflow: Airflow, repository: Path
 ) -> None:
     revisions = git(repository, "rev-list", "--reverse", "main").split()
-    command = (sys.executable, "-m", "pipeline_steps.cli", "airflow", "backfill", *revisions)
+    command = (sys.executable, "-m", "sortline", "airflow", "backfill", *revisions)
     runs = call(repository, *command).stdout.split()
     assert len(runs) == len(revisions)
     for revision, run_id in zip(revisions, runs, strict=True):

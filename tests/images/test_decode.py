@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from encoded_pictures import (
+from helpers.encoded_pictures import (
     HEIGHT,
     WIDTH,
     accepted,
@@ -28,8 +28,8 @@ from encoded_pictures import (
 )
 from PIL import Image
 
-from pipeline_steps.errors import ImageError
-from pipeline_steps.images.decode import (
+from sortline.core.errors import ImageError
+from sortline.images.decode import (
     decode_and_resize,
     decode_bytes,
     decode_file,
@@ -203,8 +203,8 @@ FUZZ = """
     sys.path[:0] = {paths!r}
     import tensorflow as tf
     from encoded_pictures import accepted, animated, refused
-    from pipeline_steps.errors import ImageError
-    from pipeline_steps.images.decode import decode_bytes, guarded_decode
+    from sortline.core.errors import ImageError
+    from sortline.images.decode import decode_bytes, guarded_decode
 
     call = tf.function(
         lambda data: guarded_decode(data, 8, 10_000_000),

@@ -4,7 +4,7 @@ import hashlib
 import random
 
 import pytest
-from encoded_pictures import (
+from helpers.encoded_pictures import (
     HEIGHT,
     WIDTH,
     accepted,
@@ -15,8 +15,8 @@ from encoded_pictures import (
     refused,
 )
 
-from pipeline_steps.errors import ImageError
-from pipeline_steps.images.header import Header, detect_format, is_cut_off, read_header
+from sortline.core.errors import ImageError
+from sortline.images.header import Header, detect_format, is_cut_off, read_header
 
 ACCEPTED, REFUSED = accepted(), refused()
 DECODER_DECIDES = {"cut jpeg", "cut png", "jpeg without its last byte"}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline_steps.images.decode import resize
-from pipeline_steps.images.views import FIELDS, PLAIN, apply_view, view_vector
+from sortline.images.decode import resize
+from sortline.images.views import FIELDS, PLAIN, apply_view, view_vector
 
 SIZE = 48
 

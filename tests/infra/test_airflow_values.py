@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from rendered import INFRA, REPOSITORY, render
+from helpers.rendered import INFRA, REPOSITORY, render
 
-from pipeline_steps.infra.locked_subset import read_lock
-from pipeline_steps.orchestration.settings import execution_mode, read_settings
+from infra.tools.locked_subset import read_lock
+from sortline.orchestration.settings import execution_mode, read_settings
 
 FIVE = dict(
     line.split("=", 1)
@@ -63,7 +63,7 @@ def test_its_names_are_those_of_the_cluster(values: dict[str, Any]) -> None:
 def test_the_pools_are_those_that_tasks_wait_for(values: dict[str, Any]) -> None:
     data = yaml.safe_load(values["extraConfigMaps"]["airflow-pools"]["data"])
     pools = json.loads(data["pools.json"])
-    text = (REPOSITORY / "pipeline_steps/orchestration/airflow_tasks.py").read_text("utf-8")
+    text = (REPOSITORY / "sortline/orchestration/airflow_tasks.py").read_text("utf-8")
     for name, pool in pools.items():
         assert f'"{name}"' in text
         assert pool["slots"] > 0

@@ -5,9 +5,9 @@ import subprocess
 from typing import Any
 
 import pytest
-from rendered import INFRA
+from helpers.rendered import INFRA
 
-from pipeline_steps.params import read_yaml
+from sortline.core.params import read_yaml
 
 TEMPLATE = read_yaml(INFRA / "aws" / "storage.yaml")
 BUCKETS = {

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from rendered import INFRA, named, render
+from helpers.rendered import INFRA, named, render
 
-from pipeline_steps.infra.sync import Figures
-from pipeline_steps.serving.calls.client_metrics import ClientMetrics
+from sortline.client.client_metrics import ClientMetrics
+from sortline.releases.sync import Figures
 
 COMPOSE: dict[str, Any] = yaml.safe_load((INFRA / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

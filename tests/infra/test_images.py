@@ -8,11 +8,11 @@ from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from helpers.rendered import INFRA, REPOSITORY
 from packaging.requirements import Requirement
-from rendered import INFRA, REPOSITORY
 
-from pipeline_steps.infra.image_sizes import IMAGES, measure
-from pipeline_steps.infra.locked_subset import closure, normalised, read_lock, roots, subset
+from infra.tools.image_sizes import IMAGES, measure
+from infra.tools.locked_subset import closure, normalised, read_lock, roots, subset
 
 FILES = sorted((INFRA / "docker").glob("*.Dockerfile"))
 LOCK = read_lock((REPOSITORY / "requirements.lock").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rendered import INFRA, OVERLAYS, Object, pods, render
+from helpers.rendered import INFRA, OVERLAYS, Object, pods, render
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 

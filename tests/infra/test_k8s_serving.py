@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rendered import (
+from helpers.rendered import (
     INFRA,
     OVERLAYS,
     REPOSITORY,
@@ -17,7 +17,7 @@ from rendered import (
     render_folder,
 )
 
-from pipeline_steps.params import load_params
+from sortline.core.params import load_params
 
 MIB = 1 << 20
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
-from rendered import INFRA, render
+from helpers.rendered import INFRA, render
 
-from pipeline_steps.models.cluster import task_of
-from pipeline_steps.orchestration.graph import read_graph
-from pipeline_steps.orchestration.pod_spec import PodSpec, pod_spec
-from pipeline_steps.orchestration.task_commands import stage_arguments
+from sortline.orchestration.graph import read_graph
+from sortline.orchestration.pod_spec import PodSpec, pod_spec
+from sortline.orchestration.task_commands import stage_arguments
+from sortline.training.cluster import task_of
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 STAGE = "fine_tune_phase2"
@@ -146,7 +146,7 @@ def test_its_pods_may_run_in_a_restricted_namespace(job: Object) -> None:
 def test_a_refusal_is_not_tried_again_and_a_loss_is(
     objects: dict[str, Object], job: Object
 ) -> None:
-    from pipeline_steps.errors import RefusedError, SortlineError, UnreachableError
+    from sortline.core.errors import RefusedError, SortlineError, UnreachableError
 
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     final = rule["onExitCodes"]["values"]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline_steps.errors import ParamsError
-from pipeline_steps.infra.policies import Request, evaluate
+from infra.tools.policies import Request, evaluate
+from sortline.core.errors import ParamsError
 
 ROLE = "arn:aws:iam::111122223333:role/some"
 OBJECT = "arn:aws:s3:::bucket/a/b.txt"

@@ -6,10 +6,10 @@ from typing import Any
 
 import grpc
 import pytest
-from colour_models import export, paint
-from release_store import MODEL, promote, record
-from rendered import named, render
-from replicas import (
+from helpers.colour_models import export, paint
+from helpers.release_store import MODEL, promote, record
+from helpers.rendered import named, render
+from helpers.replicas import (
     HOST,
     NGINX,
     Authority,
@@ -22,11 +22,12 @@ from replicas import (
     proxy,
 )
 
-from pipeline_steps.infra.sync import Replica
-from pipeline_steps.serving.calls.messages import HEALTH, MODEL_SERVICE, PREDICTION_SERVICE, message
-from pipeline_steps.serving.calls.rpc import method
-from pipeline_steps.serving.calls.tensors import from_proto, to_proto
-from pipeline_steps.serving.releases.store import Limits, open_store
+from sortline.client.messages import HEALTH, MODEL_SERVICE, PREDICTION_SERVICE, message
+from sortline.client.rpc import method
+from sortline.client.tensors import from_proto, to_proto
+from sortline.releases.open_store import open_store
+from sortline.releases.store import Limits
+from sortline.releases.sync import Replica
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 OVERLAY = "gpu"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import typer
-from release_store import fill, promote, record
-from rendered import named, render
-from workspaces import ROOT, environment, git
+from helpers.release_store import fill, promote, record
+from helpers.rendered import named, render
+from helpers.workspaces import ROOT, environment, git
 
-from pipeline_steps.cli import app
+from sortline.cli.main import app
 
 Container = dict[str, Any]
 
@@ -64,7 +64,7 @@ def test_it_clones_reads_how_many_stay_and_removes_what_is_older(
     bin_folder.mkdir()
     scratch.mkdir()
     program = bin_folder / "sortline"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pipeline_steps.cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sortline.cli.main "$@"\n')
     program.chmod(0o755)
     variables = environment(
         STORE=str(store),

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rendered import INFRA, REPOSITORY, named, render
+from helpers.rendered import INFRA, REPOSITORY, named, render
 
-from pipeline_steps.infra.policies import statements
-from pipeline_steps.infra.rights_table import ACCOUNT, Row, bucket_name, read_rights, read_rows
+from infra.tools.policies import statements
+from infra.tools.rights_table import ACCOUNT, Row, bucket_name, read_rights, read_rows
 
 RIGHTS = read_rights(REPOSITORY)
 ROWS = read_rows(REPOSITORY)

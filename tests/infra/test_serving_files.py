@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from rendered import OVERLAYS, REPOSITORY, named, render
+from helpers.rendered import OVERLAYS, REPOSITORY, named, render
 
-from pipeline_steps.params import load_params
-from pipeline_steps.serving.standin.batching_parameters import message_class
-from pipeline_steps.serving.standin.model_config import read_config_file
-from pipeline_steps.serving.standin.monitoring import metrics_path
+from sortline.client.server_config import read_config_file
+from sortline.core.params import load_params
+from sortline.standin.batching_parameters import message_class
+from sortline.standin.monitoring import metrics_path
 
 
 def _file(overlay: str, name: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from rendered import REPOSITORY, Object, named, render
+from helpers.rendered import REPOSITORY, Object, named, render
 
 pytest.importorskip("airflow.providers.cncf.kubernetes")
 # Airflow's operators take a while to import.
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def pods() -> dict[str, dict[str, Any]]:
     """What the operator is given for each kind of stage that dvc.yaml has."""
-    from pipeline_steps.orchestration.pods import pod_arguments
+    from sortline.orchestration.pods import pod_arguments
 
     graph = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
     kinds = {stage["meta"]["resources"] for stage in graph["stages"].values()}

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from pipeline_steps.errors import SortlineError, UnreachableError
-from pipeline_steps.orchestration.airflow_api import AirflowApi
+from sortline.core.errors import SortlineError, UnreachableError
+from sortline.orchestration.airflow_api import AirflowApi
 
 
 class _Busy(BaseHTTPRequestHandler):

@@ -4,20 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
-from workspaces import git
+from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
+from helpers.workspaces import git
 
-from pipeline_steps.errors import DataError, ParamsError
-from pipeline_steps.orchestration.announcing import (
+from sortline.core.errors import DataError, ParamsError
+from sortline.orchestration.announcing import (
     api_from_environment,
     look,
     publish_data,
     remember,
     wake,
 )
-from pipeline_steps.orchestration.data_revision import CURRENT, Data
-from pipeline_steps.orchestration.run_store import RunStore
-from pipeline_steps.orchestration.settings import Settings
+from sortline.orchestration.data_revision import CURRENT, Data
+from sortline.orchestration.run_store import RunStore
+from sortline.orchestration.settings import Settings
 
 OTHER = "f" * 32 + ".dir"
 

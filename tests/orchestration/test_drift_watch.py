@@ -12,26 +12,26 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
-from workspaces import git, write_params
+from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
+from helpers.workspaces import git, write_params
 
-from pipeline_steps.errors import ArtifactError
-from pipeline_steps.orchestration.clone import write_lock
-from pipeline_steps.orchestration.data_revision import CURRENT
-from pipeline_steps.orchestration.drift_watch import Look, alert, look_for_drift
-from pipeline_steps.orchestration.run_store import RunStore
-from pipeline_steps.orchestration.settings import Settings
-from pipeline_steps.serving.calls.sent import Sent
-from pipeline_steps.serving.prediction_log import PredictionLog
-from pipeline_steps.serving.releases.lineage import Lineage, Made
-from pipeline_steps.serving.releases.model_config import (
+from sortline.client.sent import Sent
+from sortline.core.errors import ArtifactError
+from sortline.monitoring.prediction_log import PredictionLog
+from sortline.orchestration.clone import write_lock
+from sortline.orchestration.data_revision import CURRENT
+from sortline.orchestration.drift_watch import Look, alert, look_for_drift
+from sortline.orchestration.run_store import RunStore
+from sortline.orchestration.settings import Settings
+from sortline.releases.lineage import Lineage, Made
+from sortline.releases.model_config import (
     Served,
     parse_config,
     to_text,
     with_served,
 )
-from pipeline_steps.serving.releases.records import Record
-from pipeline_steps.serving.releases.store import CONFIG, record_name
+from sortline.releases.records import Record
+from sortline.releases.store import CONFIG, record_name
 
 OTHER = "f" * 32 + ".dir"
 LABELS = ("can", "jar")

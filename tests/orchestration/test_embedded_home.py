@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_steps.errors import ParamsError
-from pipeline_steps.orchestration.components import components_for
-from pipeline_steps.orchestration.embedded_home import (
+from sortline.core.errors import ParamsError
+from sortline.orchestration.components import components_for
+from sortline.orchestration.embedded_home import (
     environment,
     prepare,
     tell_clients,

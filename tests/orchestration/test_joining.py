@@ -5,15 +5,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from small_repository import commit, settings_for
-from workspaces import call, git
+from helpers.small_repository import commit, settings_for
+from helpers.workspaces import call, git
 
-from pipeline_steps.errors import ArtifactError, UnreachableError
-from pipeline_steps.orchestration.done_manifest import find_done
-from pipeline_steps.orchestration.joining import run_worker
-from pipeline_steps.orchestration.plan import Plan, place_of
-from pipeline_steps.orchestration.run_store import RunStore
-from pipeline_steps.orchestration.settings import Settings
+from sortline.core.errors import ArtifactError, UnreachableError
+from sortline.orchestration.done_manifest import find_done
+from sortline.orchestration.joining import run_worker
+from sortline.orchestration.plan import Plan, place_of
+from sortline.orchestration.run_store import RunStore
+from sortline.orchestration.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 _RUN = "together"

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import typer
-from workspaces import ROOT
+from helpers.workspaces import ROOT
 
-from pipeline_steps.cli import app
-from pipeline_steps.errors import ArtifactError, ParamsError
-from pipeline_steps.orchestration.graph import edges, read_graph
-from pipeline_steps.orchestration.kfp_environment import kfp_environment
-from pipeline_steps.orchestration.kubeflow import (
+from sortline.cli.main import app
+from sortline.core.errors import ArtifactError, ParamsError
+from sortline.orchestration.graph import edges, read_graph
+from sortline.orchestration.kfp_environment import kfp_environment
+from sortline.orchestration.kubeflow import (
     ANSWER,
     GIVEN,
     Pipeline,

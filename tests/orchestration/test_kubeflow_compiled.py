@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from compiled_pipeline import Compiled
-from pod_machine import Pod
-from workspaces import ROOT, call
+from helpers.compiled_pipeline import Compiled
+from helpers.pod_machine import Pod
+from helpers.workspaces import ROOT, call
 
-from pipeline_steps.errors import UnreachableError
-from pipeline_steps.orchestration.graph import read_graph
-from pipeline_steps.orchestration.kfp_environment import kfp_environment
-from pipeline_steps.orchestration.kubeflow import (
+from sortline.core.errors import UnreachableError
+from sortline.orchestration.graph import read_graph
+from sortline.orchestration.kfp_environment import kfp_environment
+from sortline.orchestration.kubeflow import (
     Recurring,
     compile_pipeline,
     schedule,
     task_name,
 )
 
-pytest_plugins = ["pod_fixtures"]
+pytest_plugins = ["helpers.pod_fixtures"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 _MADE = ("POST", "recurringruns")
 _IMAGE = "registry.example/sortline-train:1.2.3"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_steps.orchestration.local_runner import Failed, Lost, Skipped, ending_of, run
+from sortline.orchestration.local_runner import Failed, Lost, Skipped, ending_of, run
 
 _STUB = """\
 #!{python}
 import os, sys, time
-from pipeline_steps.orchestration.local_runner import end_with_parent
+from sortline.orchestration.local_runner import end_with_parent
 end_with_parent()
 what = sys.argv[3]
 if what == "sleep":
@@ -91,7 +91,7 @@ def test_a_command_ends_with_the_task_that_started_it(
 ) -> None:
     code = (
         "import logging, sys; logging.basicConfig(stream=sys.stdout, format='%(message)s',"
-        " level=20); from pipeline_steps.orchestration.local_runner import run; run(['sleep'])"
+        " level=20); from sortline.orchestration.local_runner import run; run(['sleep'])"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ

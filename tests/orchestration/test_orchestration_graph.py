@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from workspaces import ROOT
+from helpers.workspaces import ROOT
 
-from pipeline_steps.errors import ParamsError
-from pipeline_steps.orchestration.graph import closure, edges, read_graph, stage_of
+from sortline.core.errors import ParamsError
+from sortline.orchestration.graph import closure, edges, read_graph, stage_of
 
 GRAPH = read_graph(ROOT)
 

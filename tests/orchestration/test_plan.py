@@ -4,20 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
-from workspaces import git, write_params
+from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
+from helpers.workspaces import git, write_params
 
-from pipeline_steps.errors import DataError, ParamsError, UnreachableError
-from pipeline_steps.orchestration.data_revision import CURRENT
-from pipeline_steps.orchestration.plan import (
+from sortline.core.errors import DataError, ParamsError, UnreachableError
+from sortline.orchestration.data_revision import CURRENT
+from sortline.orchestration.plan import (
     Plan,
     Request,
     make_plan,
     record_name,
     trained_name,
 )
-from pipeline_steps.orchestration.run_store import RunStore
-from pipeline_steps.orchestration.settings import Settings
+from sortline.orchestration.run_store import RunStore
+from sortline.orchestration.settings import Settings
 
 OTHER = "f" * 32 + ".dir"
 

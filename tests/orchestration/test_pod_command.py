@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from pod_machine import Pod
-from workspaces import git
+from helpers.pod_machine import Pod
+from helpers.workspaces import git
 
-pytest_plugins = ["pod_fixtures"]
+pytest_plugins = ["helpers.pod_fixtures"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 

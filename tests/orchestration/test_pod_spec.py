@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline_steps.errors import ParamsError
-from pipeline_steps.orchestration.pod_spec import GPU, pod_spec
+from sortline.core.errors import ParamsError
+from sortline.orchestration.pod_spec import GPU, pod_spec
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_repository import branches, make_repository, settings_for
+from helpers.small_repository import branches, make_repository, settings_for
 
-from pipeline_steps.errors import ArtifactError, SortlineError, UnreachableError
-from pipeline_steps.orchestration.actions import BLESSING, acted_name, why_skipped
-from pipeline_steps.orchestration.comparison import compare, table
-from pipeline_steps.orchestration.done_manifest import (
+from sortline.core.errors import ArtifactError, SortlineError, UnreachableError
+from sortline.orchestration.actions import BLESSING, acted_name, why_skipped
+from sortline.orchestration.done_manifest import (
     Done,
     check_deps,
     done_of,
@@ -21,12 +20,13 @@ from pipeline_steps.orchestration.done_manifest import (
     require_done,
     write_done,
 )
-from pipeline_steps.orchestration.graph import read_graph
-from pipeline_steps.orchestration.notify import notify
-from pipeline_steps.orchestration.plan import Plan, Request, make_plan, read_plan, record_name
-from pipeline_steps.orchestration.records import METRICS, make_record, note_error
-from pipeline_steps.orchestration.run_store import RunStore
-from pipeline_steps.orchestration.settings import Settings
+from sortline.orchestration.graph import read_graph
+from sortline.orchestration.notify import notify
+from sortline.orchestration.plan import Plan, Request, make_plan, read_plan, record_name
+from sortline.orchestration.records import METRICS, make_record, note_error
+from sortline.orchestration.run_store import RunStore
+from sortline.orchestration.settings import Settings
+from sortline.orchestration.sweep_table import compare, table
 
 RUN = "manual__2026-11-21T10:00:00+00:00"
 

@@ -7,9 +7,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pipeline_steps.errors import ArtifactError, ParamsError, UnreachableError
-from pipeline_steps.orchestration.run_store import RunStore, safe_name
-from pipeline_steps.orchestration.settings import execution_mode, read_settings
+from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
+from sortline.orchestration.run_store import RunStore, safe_name
+from sortline.orchestration.settings import execution_mode, read_settings
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline_steps.reporting import figures, sheets
-from pipeline_steps.reporting.style import BLUE, ORANGE
+from sortline.reporting import figures, sheets
+from sortline.reporting.style import BLUE, ORANGE
 
 LABELS = ["battery", "glass", "metal"]
 COUNTS = np.array([[9, 1, 0], [0, 8, 2], [0, 0, 0]])

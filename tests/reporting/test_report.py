@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline_steps.cli import app
-from pipeline_steps.errors import ArtifactError
-from pipeline_steps.reporting.report import build_report
+from sortline.cli.main import app
+from sortline.core.errors import ArtifactError
+from sortline.reporting.report import build_report
 
 DIGEST, OTHER = "3f9a" * 16, "77aa" * 16
 PICTURES = ("training_curves", "confusion_matrix", "per_class", "reliability", "mistakes")

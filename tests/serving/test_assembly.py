@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from colour_models import export
+from helpers.colour_models import export
 from tensorflow_serving.apis import prediction_log_pb2
 
-from pipeline_steps.artifacts import digest_tree
-from pipeline_steps.errors import ArtifactError
-from pipeline_steps.serving.local.assembly import WARMUP, assemble, warmup_file
-from pipeline_steps.serving.local.tfrecord import crc32c, tfrecord
-from pipeline_steps.serving.model.contract import verify
+from sortline.core.artifacts import digest_tree
+from sortline.core.errors import ArtifactError
+from sortline.model.contract import verify
+from sortline.serving.assembly import WARMUP, assemble, warmup_file
+from sortline.serving.tfrecord import crc32c, tfrecord
 
 IMAGES = [b"one", b"\0" * 1000, bytes(range(256)) * 9, b""]
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipeline_steps.serving.local.interrupts import Interrupts
+from sortline.serving.interrupts import Interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

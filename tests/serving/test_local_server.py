@@ -11,12 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
-from served_models import Client, client_of, half_plus, standin, versions
+from helpers.served_models import Client, client_of, half_plus, standin, versions
 
-from pipeline_steps.errors import ParamsError, ServingError
-from pipeline_steps.serving.calls.messages import message
-from pipeline_steps.serving.local import server_choice
-from pipeline_steps.serving.local.local_server import (
+from sortline.client.messages import message
+from sortline.core.errors import ParamsError, ServingError
+from sortline.serving import server_choice
+from sortline.serving.local_server import (
     Readiness,
     RunningServer,
     free_port,
@@ -24,8 +24,8 @@ from pipeline_steps.serving.local.local_server import (
     readiness,
     running_server,
 )
-from pipeline_steps.serving.local.server_choice import Models, Program, choose_program
-from pipeline_steps.serving.serve import announcement, sources
+from sortline.serving.serve import announcement, sources
+from sortline.serving.server_choice import Models, Program, choose_program
 
 STAND_IN = Program("stand-in", "test")
 # The real binary's command line and its answer to --version; every model is available.
@@ -36,7 +36,7 @@ if "--version" in sys.argv:
     sys.exit()
 from concurrent.futures import ThreadPoolExecutor
 import grpc
-from pipeline_steps.serving.calls.messages import MODEL_SERVICE, methods_of
+from sortline.client.messages import MODEL_SERVICE, methods_of
 flags = dict(flag.removeprefix("--").split("=") for flag in sys.argv[1:])
 assert flags.keys() == {{"port", "rest_api_port", "max_num_load_retries", "model_name",
                         "model_base_path"}} and "0" not in (flags["port"], flags["rest_api_port"])
@@ -255,8 +255,8 @@ def test_serve_says_what_it_serves_also_when_that_is_nothing_yet(
 _KILLED = """
 import sys
 from pathlib import Path
-from pipeline_steps.serving.local.local_server import running_server
-from pipeline_steps.serving.local.server_choice import Models, Program
+from sortline.serving.local_server import running_server
+from sortline.serving.server_choice import Models, Program
 
 program = Program("tensorflow_model_server", "test")
 with running_server(Models("m", Path(sys.argv[1])), timeout_s=60, program=program) as server:
@@ -288,7 +288,7 @@ def test_a_server_does_not_outlive_who_started_it_and_was_killed(tmp_path: Path)
 def test_serve_tells_people_what_to_do_and_stops_its_server_when_told_to(
     tmp_path: Path, model: Path, number: int
 ) -> None:
-    command = [sys.executable, "-m", "pipeline_steps.cli", "serve", "--port=0", "--rest-port=0"]
+    command = [sys.executable, "-m", "sortline", "serve", "--port=0", "--rest-port=0"]
     with subprocess.Popen(
         [*command, f"--saved-model={model}"], stdout=subprocess.PIPE, text=True
     ) as process:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_models import LABELS, export, paint
+from helpers.colour_models import LABELS, export, paint
 from PIL import Image
 
-from pipeline_steps.errors import ArtifactError, DataError
-from pipeline_steps.images.checking import check_image
-from pipeline_steps.images.decode import decode_bytes
-from pipeline_steps.serving import predict
-from pipeline_steps.serving.file_answers import find_files
-from pipeline_steps.serving.model.local_model import Served, load_model
+from sortline.core.errors import ArtifactError, DataError
+from sortline.dataset.checking import check_image
+from sortline.images.decode import decode_bytes
+from sortline.model.local_model import Served, load_model
+from sortline.serving import predict
+from sortline.serving.file_answers import find_files
 
-SORTLINE = (sys.executable, "-m", "pipeline_steps.cli", "predict")
+SORTLINE = (sys.executable, "-m", "sortline", "predict")
 
 
 @pytest.fixture(scope="module")

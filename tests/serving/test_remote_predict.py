@@ -9,22 +9,22 @@ from pathlib import Path
 
 import grpc
 import pytest
-from certificates import Authority
-from colour_models import LABELS as COLOURS
-from colour_models import export, paint
+from helpers.certificates import Authority
+from helpers.colour_models import LABELS as COLOURS
+from helpers.colour_models import export, paint
+from helpers.scripted_server import Script, label_of, picture, serving, shares_of
 from PIL import Image
-from scripted_server import Script, label_of, picture, serving, shares_of
 
-from pipeline_steps.errors import ArtifactError, DataError, ParamsError, ServingError
-from pipeline_steps.serving import predict, remote_predict
-from pipeline_steps.serving.async_client import AsyncClient
-from pipeline_steps.serving.calls.server_options import Server
-from pipeline_steps.serving.client import Client
-from pipeline_steps.serving.local.local_server import RunningServer, running_server
-from pipeline_steps.serving.local.server_choice import Models
-from pipeline_steps.serving.remote_predict import open_client
+from sortline.client.async_client import AsyncClient
+from sortline.client.client import Client
+from sortline.client.server_options import Server
+from sortline.core.errors import ArtifactError, DataError, ParamsError, ServingError
+from sortline.serving import predict, remote_predict
+from sortline.serving.local_server import RunningServer, running_server
+from sortline.serving.remote_predict import open_client
+from sortline.serving.server_choice import Models
 
-SORTLINE = (sys.executable, "-m", "pipeline_steps.cli", "predict")
+SORTLINE = (sys.executable, "-m", "sortline", "predict")
 
 
 @pytest.fixture

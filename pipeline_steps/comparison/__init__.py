@@ -1,1 +1,0 @@
-"""Regimes of training side by side: one dataset, one split, several seeds."""

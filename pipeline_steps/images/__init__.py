@@ -1,1 +1,0 @@
-"""Images before the network sees them: headers, pixels, splits, duplicates, generated pictures."""

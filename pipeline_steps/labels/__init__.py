@@ -1,1 +1,0 @@
-"""Labels of a dataset: which are probably wrong, and what a person decided about them."""

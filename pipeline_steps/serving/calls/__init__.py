@@ -1,1 +1,0 @@
-"""What clients of TensorFlow Serving are made of: messages, channels, retries. No TensorFlow."""

@@ -1,1 +1,0 @@
-"""The exported model as LiteRT files for devices, and what they lose."""

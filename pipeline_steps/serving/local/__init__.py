@@ -1,1 +1,0 @@
-"""A model server on this machine: choosing, starting, watching and trying one."""

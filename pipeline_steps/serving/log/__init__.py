@@ -1,1 +1,0 @@
-"""Where a prediction log lies, and labels that come later."""

@@ -1,1 +1,0 @@
-"""The exported model: its signatures, its contract, its graph, and calling it in this process."""

@@ -1,1 +1,0 @@
-"""Versions of a model, immutable and recorded; which of them is served, and how that changes."""

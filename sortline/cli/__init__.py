@@ -1,0 +1,1 @@
+"""The `sortline` command: a file a group of commands."""

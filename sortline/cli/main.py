@@ -1,0 +1,211 @@
+"""The `sortline` command. Each command imports what it needs when it runs: `--help` stays fast."""
+
+import re
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sortline.cli.compare import app as comparison_app
+from sortline.cli.predict import app as predict_app
+from sortline.cli.retraining import app as orchestration_app
+from sortline.cli.serve import app as serving_app
+from sortline.core.entry import exit_code_of
+from sortline.core.quiet import quiet_libraries
+
+app = typer.Typer(
+    help="Retrain, gate and serve an image classifier.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+DataFolder = Annotated[Path, typer.Option("--data", help="The dataset's folder.")]
+
+
+@app.command()
+def ingest(
+    source: Annotated[str, typer.Argument(help="A folder, a zip or tar of one, or s3://...")],
+    *,
+    add: Annotated[bool, typer.Option("--add", help="Add to the dataset that is there.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of the split; params.yaml's if absent.")] = None,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Check, deduplicate and split your own images, <class>/<image>, into a dataset."""
+    from sortline.dataset.ingest import command
+
+    command(source, data, add=add, seed=seed)
+
+
+@app.command()
+def run(
+    *,
+    recipe: Annotated[str | None, typer.Option(help="recipes/NAME.yaml, over params.yaml.")] = None,
+) -> None:
+    """Run the whole graph as a DVC experiment; what it made ends in runs/<recipe>/."""
+    from sortline.experiments.run import run_experiment
+
+    target = run_experiment(Path.cwd(), recipe)
+    typer.echo(f"{target.relative_to(Path.cwd())}/")
+
+
+@app.command()
+def report(
+    *,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    root: Annotated[Path, typer.Option(help="What to report on: here, or runs/NAME.")] = Path(),
+) -> None:
+    """Gather one self-contained HTML page: verdicts, numbers, curves, mistakes, data, lineage."""
+    from sortline.reporting.report import build_report
+
+    typer.echo(build_report(root, out))
+
+
+@app.command()
+def gate(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Exit 3 if the model is refused.")] = False,
+) -> None:
+    """Show what the gates say of the exported model."""
+    from sortline.core.artifacts import Paths
+    from sortline.evaluation.blessing import command
+
+    command(Paths(Path.cwd()), check=check)
+
+
+champion_app = typer.Typer(help="The model that a candidate has to beat.", no_args_is_help=True)
+app.add_typer(champion_app, name="champion")
+
+
+@champion_app.command("use")
+def champion_use(
+    uri: Annotated[
+        str, typer.Argument(help="A SavedModel: a folder, a release's version, s3://...; or none.")
+    ],
+) -> None:
+    """Verify a model, and make it the champion."""
+    from sortline.core.artifacts import Paths
+    from sortline.evaluation.use import use_command
+
+    use_command(uri, Paths(Path.cwd()))
+
+
+@champion_app.command("show")
+def champion_show() -> None:
+    """Say which model the champion is."""
+    from sortline.core.artifacts import Paths
+    from sortline.evaluation.use import show_command
+
+    show_command(Paths(Path.cwd()))
+
+
+cache_app = typer.Typer(help="Features that were computed, and are not again.")
+app.add_typer(cache_app, name="cache")
+
+CacheUri = Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")]
+
+
+def _cache() -> Path:
+    from sortline.core.artifacts import Paths
+
+    return Paths(Path.cwd()).features
+
+
+@cache_app.callback(invoke_without_command=True)
+def cache(context: typer.Context) -> None:
+    """Show what is in the feature cache, and what it saved."""
+    if context.invoked_subcommand is None:
+        from sortline.cli.cache import show
+
+        show(_cache())
+
+
+@cache_app.command("fill")
+def cache_fill(
+    *,
+    part: Annotated[str, typer.Option(help="I/N: the I-th of N parts, from 1.")] = "1/1",
+    recipe: Annotated[str | None, typer.Option(help="recipes/NAME.yaml, over params.yaml.")] = None,
+) -> None:
+    """Compute features before training asks for them; several machines can share the work.
+
+    Reads artifacts/manifest.parquet and artifacts/views.parquet: run `dvc repro augment` first.
+    """
+    from sortline.core.artifacts import Paths
+    from sortline.core.errors import ParamsError
+    from sortline.experiments.run import load_with_recipe
+    from sortline.training.extraction import fill_cache
+
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)
+    if not match or int(match[1]) > int(match[2]):
+        raise ParamsError(f"--part is {part!r}: give I/N with I from 1 to N, such as 2/4.")
+    root = Path.cwd()
+    params = load_with_recipe(root, recipe)
+    computed = fill_cache(params, Paths(root), int(match[1]) - 1, int(match[2]))
+    typer.echo(f"{computed:,} features computed; the others were there.")
+
+
+@cache_app.command("push")
+def cache_push(uri: CacheUri) -> None:
+    """Copy features to a place that others can pull from."""
+    from sortline.training.feature_exchange import push
+
+    typer.echo(f"{push(_cache(), uri)} shards copied to {uri}")
+
+
+@cache_app.command("pull")
+def cache_pull(uri: CacheUri) -> None:
+    """Copy features that were computed elsewhere."""
+    from sortline.training.feature_exchange import pull
+
+    typer.echo(f"{pull(_cache(), uri)} shards copied from {uri}")
+
+
+@cache_app.command("clear")
+def cache_clear() -> None:
+    """Remove all features; the next run computes them again."""
+    from sortline.training.feature_cache import clear
+
+    clear(_cache())
+
+
+app.add_typer(comparison_app)
+weights_app = typer.Typer(help="Pretrained weights.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+
+@weights_app.command("convert")
+def weights_convert(
+    source: Annotated[Path, typer.Argument(help="A published file: .safetensors, or Keras's .h5.")],
+    target: Annotated[Path, typer.Argument(help="What backbone.weights will name: *.safetensors.")],
+    *,
+    architecture: Annotated[str, typer.Option(help="Of backbone.architecture.")] = "resnet18",
+    alpha: Annotated[float, typer.Option(help="Width, of mobilenet_v2.")] = 1.0,
+) -> None:
+    """Turn a published checkpoint into the layout of this project's backbones."""
+    from sortline.training.weights_convert import convert_named
+
+    sha256 = convert_named(source, target, architecture, alpha)
+    typer.echo(f"{target}  sha256 {sha256}")
+
+
+app.add_typer(predict_app)
+app.add_typer(serving_app)
+app.add_typer(orchestration_app)
+
+
+# What packages bring: ours of the drawn datasets is one of them.
+for _entry in entry_points(group="sortline.commands"):
+    app.add_typer(_entry.load())
+
+
+def main() -> None:
+    """Run the command line; every refusal of ours is one message and its exit code."""
+    quiet_libraries()
+    sys.exit(exit_code_of(lambda: app(standalone_mode=True)))
+
+
+if __name__ == "__main__":
+    main()

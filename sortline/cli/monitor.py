@@ -1,0 +1,88 @@
+"""The part of the `sortline` command that watches a model in service: labels, drift."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sortline.cli.labels import app as audit_app
+
+app = typer.Typer()
+labels_app = typer.Typer(
+    help="Labels that come after the answer, and those that are wrong.", no_args_is_help=True
+)
+labels_app.add_typer(audit_app)
+app.add_typer(labels_app, name="labels")
+
+Log = Annotated[
+    str, typer.Argument(metavar="LOG", help="A prediction log: a folder, or s3://bucket/prefix.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+@labels_app.command("join")
+def labels_join(
+    log: Log,
+    labels: Annotated[
+        Path, typer.Argument(metavar="LABELS.csv", help="With the columns sha256 and label.")
+    ],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Join labels to the prediction log; print how accurate each version is in service.
+
+    sha256 is of the image's bytes as they were sent. Of several labels of an image, the last one
+    counts. Repeated, it changes nothing.
+    """
+    from sortline.monitoring.live_labels import command
+
+    command(log, labels, as_json=as_json)
+
+
+@app.command()
+def drift(  # noqa: PLR0913 (one an option)
+    log: Log,
+    *,
+    reference: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="The model's run, runs/NAME, or its reports/evaluation."),
+    ] = Path("reports/evaluation"),
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="ISO 8601; UTC without an offset.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Not included.")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=0, help="Whose answers; all if absent.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0.0, help="Of the index; params.yaml's if absent.")
+    ] = None,
+    lineage: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the model learned from: its lineage.json, or a data.dvc; what lies beside"
+            " the reference if absent.",
+        ),
+    ] = None,
+    new_data: Annotated[
+        bool, typer.Option("--new-data", help="There is new data to learn from.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the answers of a time with those on the test split; say whether to retrain.
+
+    By class and by confidence, by the population stability index.
+
+    A drift is an alert. A retraining is advised when there is new data, too: another data.dvc than
+    the model learned from, or enough labelled images that it has not seen.
+
+    Exit code: 0 stable, 4 drift, 5 too few images to say.
+    """
+    from sortline.monitoring.drift_command import Asked, command
+    from sortline.monitoring.drift_sources import Window, parse_time
+
+    window = Window(parse_time(since), parse_time(until), version)
+    asked = Asked(reference, window, threshold, lineage, new_data)
+    if code := command(log, asked, as_json=as_json):
+        raise typer.Exit(code)

@@ -1,0 +1,1 @@
+"""The gRPC client; it needs no TensorFlow."""

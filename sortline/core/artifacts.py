@@ -1,0 +1,226 @@
+"""Files of the graph: where they are, how they are written whole, and what their hashes are.
+
+Everything a step writes goes to a hidden sibling, `.NAME.partial`, and is renamed into place when
+it is complete. A killed step leaves at most such a sibling, which its next run removes.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sortline.core.errors import ArtifactError, BusyError
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every path of the graph, below one root (the repository, or an experiment's copy of it)."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        """Settings of every step."""
+        return self.root / "params.yaml"
+
+    @property
+    def data(self) -> Path:
+        """The dataset: `{train,val,test}/<class>/<image>`."""
+        return self.root / "data"
+
+    @property
+    def manifest(self) -> Path:
+        """One row an image."""
+        return self.root / "artifacts" / "manifest.parquet"
+
+    @property
+    def views(self) -> Path:
+        """One row an augmented view of a training image."""
+        return self.root / "artifacts" / "views.parquet"
+
+    @property
+    def start(self) -> Path:
+        """From which weights training starts, when they are not the pretrained ones."""
+        return self.root / "artifacts" / "start"
+
+    @property
+    def new_images(self) -> Path:
+        """SHA-256, a line each, of the training images that the champion has not seen."""
+        return self.start / "new_images.txt"
+
+    @property
+    def phase1(self) -> Path:
+        """The network after phase 1."""
+        return self.root / "artifacts" / "phase1"
+
+    @property
+    def phase2(self) -> Path:
+        """The network after phase 2."""
+        return self.root / "artifacts" / "phase2"
+
+    @property
+    def saved_model(self) -> Path:
+        """The SavedModel whose bytes are scored, gated and served."""
+        return self.root / "artifacts" / "saved_model"
+
+    @property
+    def litert(self) -> Path:
+        """The same model as LiteRT files for devices, if any were asked for."""
+        return self.root / "artifacts" / "litert"
+
+    @property
+    def champion(self) -> Path:
+        """The model to beat, or `none.json`."""
+        return self.root / "champion"
+
+    @property
+    def reports(self) -> Path:
+        """Where every report of a step is."""
+        return self.root / "reports"
+
+    @property
+    def state(self) -> Path:
+        """Features and training state that may be deleted at any time without changing a result.
+
+        Outside the root when `SORTLINE_STATE_DIR` says so: an experiment in a temporary copy of
+        the repository then finds what an earlier one computed.
+        """
+        return Path(os.environ.get("SORTLINE_STATE_DIR") or self.root / ".sortline")
+
+    @property
+    def features(self) -> Path:
+        """The feature cache; it can be shared by several runs at once."""
+        return self.state / "features"
+
+    @property
+    def measured(self) -> Path:
+        """What the validate step measured of images, by their bytes."""
+        return self.state / "measured"
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_dir(target: Path) -> Iterator[Path]:
+    """A new folder that replaces `target` when the block ends, and vanishes when it raises."""
+    partial = _partial(target)
+    remove(partial)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        remove(partial)
+        raise
+    # A folder cannot replace another in one step: the old one is set aside, and removed last.
+    aside = target.with_name(f".{target.name}.old.partial")
+    remove(aside)
+    if target.exists():
+        target.rename(aside)
+    partial.rename(target)
+    remove(aside)
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A path to write, which replaces `target` when the block ends, and vanishes when it raises."""
+    partial = _partial(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove(partial)
+    try:
+        yield partial
+    except BaseException:
+        remove(partial)
+        raise
+    partial.replace(target)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with atomic_file(target) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write JSON with stable formatting (equal values give equal bytes), whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(target, text + "\n")
+
+
+def require(path: Path, made_by: str) -> Path:
+    """Return `path` if it is there.
+
+    Raises:
+        ArtifactError: it is missing; the message names the command that makes it.
+    """
+    if not path.exists():
+        raise ArtifactError(f"{path} is missing. It is made by `{made_by}`: run that first.")
+    return path
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read a JSON file that `made_by` (a command) writes.
+
+    Raises:
+        ArtifactError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(require(path, made_by).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not JSON ({error}). Run `{made_by}` again.") from error
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, in hex: a key made of several facts."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_tree(folder: Path) -> str:
+    """SHA-256 over the relative paths and contents of all files below `folder`, in hex."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files])
+
+
+@contextmanager
+def exclusive(lock: Path, what: str) -> Iterator[None]:
+    """Hold `lock` for the length of the block; the kernel frees it even after SIGKILL.
+
+    Raises:
+        BusyError: another process holds it. Nothing waits: two at once are a mistake.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                f"{what} is already running here (it holds {lock}). Wait for it to end, or stop it."
+            ) from error
+        yield

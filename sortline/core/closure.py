@@ -1,0 +1,216 @@
+"""`python -m sortline.core.closure`: the code of every step, into `code/STEP.txt`.
+
+A line for each file that can change what the step does, with its SHA-256: the modules that it
+imports, directly or not; the package's data files that those name (a template, a descriptor,
+weights); of a registry, whose folder is scanned and not imported, the entries that the settings
+name. A stage of dvc.yaml depends on its file, so that a change re-runs the steps that it can reach,
+and no other.
+
+Reads pipeline_steps/, sortline/, plugins/ and params.yaml of the current folder. Writes code/.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grimp
+
+from sortline.core.artifacts import Paths, atomic_dir, sha256_file
+from sortline.core.entry import exit_code_of
+from sortline.core.params import read_yaml
+
+FOLDER: Final = "code"
+STEPS: Final = "pipeline_steps"
+LIBRARY: Final = "sortline"
+PLUGINS: Final = "plugins"
+_DATA_SUFFIXES: Final = (".css", ".j2", ".json", ".binpb", ".safetensors", ".js", ".svg")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A folder of modules that is scanned.
+
+    Attributes:
+        package: its dotted name.
+        settings: which value of params.yaml names entries, "section.key", or whose keys do so,
+            "section.*"; "*": every entry counts.
+    """
+
+    package: str
+    settings: str
+
+    def files(self, root: Path) -> list[Path]:
+        """Its modules, in the package and in the project's plugins."""
+        name = self.package.rpartition(".")[2]
+        folders = (root.joinpath(*self.package.split(".")), root / PLUGINS / name)
+        found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+        return [path for path in found if path.stem != "__init__"]
+
+    def named(self, params: Mapping[str, Any]) -> frozenset[str] | None:
+        """The entries that the settings name; None: all."""
+        if self.settings == "*":
+            return None
+        section, key = self.settings.split(".")
+        values = params[section]
+        if key == "*":
+            return frozenset(name for name, value in values.items() if value not in (None, False))
+        return frozenset({str(values[key])})
+
+
+def _assigned(tree: ast.Module, name: str) -> str | None:
+    for node in tree.body:
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=str(found)), value=ast.Constant(value=str(text))):
+                if found == name:
+                    return text
+    return None
+
+
+def registries(root: Path) -> list[Registry]:
+    """Packages of the library whose `__init__` says `SCANNED_FOR: Final = "section.key"`."""
+    found = []
+    for path in sorted((root / LIBRARY).rglob("__init__.py")):
+        settings = _assigned(ast.parse(path.read_text(encoding="utf-8")), "SCANNED_FOR")
+        if settings is not None:
+            found.append(Registry(".".join(path.parent.relative_to(root).parts), settings))
+    return found
+
+
+def _strings(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _entries(path: Path) -> frozenset[str]:
+    """Names that a module registers: the first argument of its decorators."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef(decorator_list=marks) | ast.ClassDef(decorator_list=marks):
+                for mark in marks:
+                    match mark:
+                        case ast.Call(args=[ast.Constant(value=str(name)), *_]):
+                            names.add(name)
+    return frozenset(names)
+
+
+class Code:
+    """The import graph of a checkout, and what hangs on it.
+
+    Args:
+        root: the checkout; it has to be the current folder, where Python finds its packages.
+        params: the settings that name entries of registries.
+    """
+
+    def __init__(self, root: Path, params: Mapping[str, Any]) -> None:
+        self._root = root
+        self._graph = grimp.build_graph(
+            STEPS, LIBRARY, cache_dir=None, exclude_type_checking_imports=True
+        )
+        self._chosen = {
+            registry.package: self._chosen_of(registry, params) for registry in registries(root)
+        }
+        self._data = [
+            path
+            for path in sorted((root / LIBRARY).rglob("*"))
+            if path.suffix in _DATA_SUFFIXES and path.is_file()
+        ]
+
+    def _chosen_of(self, registry: Registry, params: Mapping[str, Any]) -> list[Path]:
+        named = registry.named(params)
+        files = registry.files(self._root)
+        return [path for path in files if named is None or named & _entries(path)]
+
+    def steps(self) -> list[str]:
+        """Names of the modules that are stages."""
+        children = self._graph.find_children(STEPS)
+        return sorted(
+            name.rpartition(".")[2]
+            for name in children
+            if (self._root / STEPS / f"{name.rpartition('.')[2]}.py").is_file()
+        )
+
+    def _file(self, module: str) -> Path:
+        path = self._root.joinpath(*module.split("."))
+        return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+    def _module(self, path: Path) -> str:
+        return ".".join(path.relative_to(self._root).with_suffix("").parts)
+
+    def _imported(self, module: str) -> set[str]:
+        if module not in self._graph.modules:  # A plugin: what it imports of the library.
+            tree = ast.parse(self._file(module).read_text(encoding="utf-8"))
+            names = {
+                node.module
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom) and node.module
+            }
+            return names & self._graph.modules
+        return {module} | self._graph.find_upstream_modules(module)
+
+    def _modules(self, step: str) -> set[str]:
+        found, waiting = set[str](), {f"{STEPS}.{step}"}
+        while waiting:
+            module = waiting.pop()
+            reached = self._imported(module) | {module}
+            parents = {name.rpartition(".")[0] for name in reached} - {""}
+            scanned = [
+                self._module(path)
+                for package in (reached | parents) & self._chosen.keys()
+                for path in self._chosen[package]
+            ]
+            waiting |= ({*parents, *scanned} & self._known(scanned)) - found - reached
+            found |= reached
+        return found
+
+    def _known(self, scanned: list[str]) -> set[str]:
+        return self._graph.modules | set(scanned)
+
+    def _named_by(self, files: set[Path]) -> set[Path]:
+        """Data files that the modules, or data files among them, name."""
+        found, waiting = set[Path](), {path for path in files if path.suffix == ".py"}
+        while waiting:
+            path = waiting.pop()
+            text = path.read_bytes().decode(errors="ignore")
+            names = "\n".join(_strings(ast.parse(text))) if path.suffix == ".py" else text
+            new = {
+                data
+                for data in self._data
+                if data.name in names and data.is_relative_to(path.parent)
+            }
+            waiting |= new - found
+            found |= new
+        return found
+
+    def files(self, step: str) -> list[Path]:
+        """Every file that can change what a step does, sorted."""
+        modules = {self._file(module) for module in self._modules(step)}
+        return sorted(modules | self._named_by(modules))
+
+
+def listing(root: Path, params: Mapping[str, Any]) -> dict[str, str]:
+    """The text of `code/STEP.txt` by step: a SHA-256 and a path a line."""
+    code, hashes = Code(root, params), dict[Path, str]()
+
+    def line(path: Path) -> str:
+        if path not in hashes:
+            hashes[path] = sha256_file(path)
+        return f"{hashes[path]}  {path.relative_to(root).as_posix()}\n"
+
+    return {step: "".join(map(line, code.files(step))) for step in code.steps()}
+
+
+def write(root: Path) -> None:
+    """Write `code/` of the checkout in the current folder."""
+    texts = listing(root, read_yaml(Paths(root).params))
+    with atomic_dir(root / FOLDER) as folder:
+        for step, text in texts.items():
+            (folder / f"{step}.txt").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(lambda: write(Path.cwd())))

@@ -1,0 +1,6 @@
+"""What an answer holds where the model refused the picture, in graph, client and tables."""
+
+from typing import Final
+
+REFUSED_CLASS_ID: Final = -1
+REFUSED_LABEL: Final = ""

@@ -1,0 +1,1 @@
+"""Pictures into splits: ingest, manifest, expectations."""

@@ -1,0 +1,164 @@
+"""`sortline labels apply`: what a person decided about suspects becomes the next data revision.
+
+Reads the reviewed suspects.csv: `decision` is empty or `keep`, `remove`, or the class that the
+image is moved to. Writes `data/`, whole or not at all: built beside it, of links, and exchanged.
+Refuses: a file that is not the one audited, a class that does not exist, a class left empty.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from sortline.core.artifacts import remove, sha256_file
+from sortline.core.errors import DataError
+from sortline.dataset.dataset_folder import (
+    CORE,
+    dataset_files,
+    exchange,
+    link_tree,
+    recover,
+    scratch,
+    write_core,
+)
+from sortline.dataset.layout import free_name
+
+KEEP, REMOVE = "keep", "remove"
+_WANTED = ("path", "sha256", "decision")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One image that leaves its place.
+
+    Attributes:
+        path: of the file now, such as `data/train/glass/a.jpg`.
+        sha256: of its bytes.
+        label: the class that it moves to; None: it is removed.
+    """
+
+    path: str
+    sha256: str
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How many images were moved, removed, and looked at but left where they are."""
+
+    moved: int
+    removed: int
+    kept: int
+
+
+def read_decisions(reviewed: Path) -> tuple[list[Change], int]:
+    """Changes that a reviewed CSV asks for, and the number of images that it keeps.
+
+    Raises:
+        DataError: it is no such CSV, or names an image twice.
+    """
+    try:
+        table = pd.read_csv(reviewed, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{reviewed} cannot be read as CSV: {error}") from error
+    if missing := [name for name in _WANTED if name not in table]:
+        raise DataError(
+            f"{reviewed} has no column {', '.join(missing)}. Review the suspects.csv that"
+            " `sortline labels audit` wrote: fill its column decision."
+        )
+    if doubles := table["path"][table["path"].duplicated()].tolist():
+        raise DataError(f"{reviewed} names {doubles[0]} twice. Decide once about each image.")
+    changes, kept = [], 0
+    for path, sha256, said in table[list(_WANTED)].itertuples(index=False):
+        decision = said.strip()
+        if decision in ("", KEEP):
+            kept += decision == KEEP
+            continue
+        changes.append(Change(path, sha256, None if decision == REMOVE else decision))
+    return changes, kept
+
+
+def _check(change: Change, data: Path, labels: set[str]) -> None:
+    parts = PurePosixPath(change.path).parts
+    if len(parts) != 4 or parts[0] != data.name or ".." in parts:
+        raise DataError(f"{change.path} is no path of an image in {data.name}/. Audit again.")
+    if change.label is not None and change.label not in labels:
+        raise DataError(
+            f"{change.path} is to become {change.label!r}, which is no class of the dataset. Write"
+            f" {KEEP}, {REMOVE}, or one of: {', '.join(sorted(labels))}."
+        )
+    file = data.parent / change.path
+    if not file.is_file():
+        raise DataError(f"{change.path} is not there. It was audited: run the audit again.")
+    if sha256_file(file) != change.sha256:
+        raise DataError(f"{change.path} is not the image that was audited. Run the audit again.")
+
+
+def _moved(change: Change, new: Path) -> PurePosixPath | None:
+    """Carry out a change in the new folder; the image's new path below `data/`."""
+    split, label, name = PurePosixPath(change.path).parts[1:]
+    file = new / split / label / name
+    if change.label is None or change.label == label:
+        if change.label is None:
+            remove(file)
+            return None
+        return PurePosixPath(split, label, name)
+    folder = new / split / change.label
+    folder.mkdir(exist_ok=True)
+    taken = {path.name.casefold() for path in folder.iterdir()}
+    target = folder / free_name(name, change.sha256, taken)
+    file.rename(target)
+    return PurePosixPath(split, change.label, target.name)
+
+
+def _rewrite_core(new: Path, moves: dict[str, str | None]) -> None:
+    """Have the list of the frozen test images follow its images; what was removed leaves it."""
+    core = new / CORE
+    if not core.is_file():
+        return
+    with core.open(encoding="utf-8", newline="") as file:
+        listed = [row["path"] for row in csv.DictReader(file)]
+    after = [moves.get(path, path) for path in listed]
+    remove(core)  # It is linked: to write it would change the old revision.
+    write_core(core, [path for path in after if path is not None])
+
+
+def _check_filled(new: Path, labels: set[str]) -> None:
+    left = {label for _, _, label in dataset_files(new)}
+    if emptied := sorted(labels - left):
+        raise DataError(
+            f"Nothing would be left of the class {', '.join(emptied)}. Keep some of its images, or"
+            " remove its folders by hand."
+        )
+
+
+def apply(reviewed: Path, data: Path) -> Applied:
+    """Make the next revision of `data` as a reviewed CSV says; nothing changes when it is refused.
+
+    Raises:
+        DataError: see the module's docstring.
+    """
+    recover(data)
+    changes, kept = read_decisions(reviewed)
+    labels = {label for _, _, label in dataset_files(data)}
+    for change in changes:
+        _check(change, data, labels)
+    if changes:
+        with scratch(data, ".labels") as new:
+            link_tree(data, new)
+            moves = _carry_out(changes, new, data)
+            _rewrite_core(new, moves)
+            _check_filled(new, labels)
+            exchange(new, data)
+    removed = sum(change.label is None for change in changes)
+    return Applied(len(changes) - removed, removed, kept)
+
+
+def _carry_out(changes: Sequence[Change], new: Path, data: Path) -> dict[str, str | None]:
+    moves: dict[str, str | None] = {}
+    for change in changes:
+        after = _moved(change, new)
+        moves[change.path] = None if after is None else f"{data.name}/{after}"
+    return moves

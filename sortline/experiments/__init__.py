@@ -1,0 +1,1 @@
+"""Run a recipe, compare runs, audit labels."""

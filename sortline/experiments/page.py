@@ -1,0 +1,165 @@
+"""A comparison as Markdown, and as one page that opens without a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sortline.core.artifacts import atomic_dir, write_text
+from sortline.experiments.curves import curves
+from sortline.experiments.summary import Spread, Summary
+from sortline.experiments.wording import best_of, percent, sentences
+from sortline.reporting import markdown
+from sortline.reporting.findings import read_picture
+from sortline.reporting.report import render_page
+
+COLUMNS = (
+    "recipe",
+    "test accuracy",
+    "macro-F1",
+    "train − val, points",
+    "epochs to 90 %",
+    "training",
+    "trained / all parameters",
+    "size",
+    "latency, one image",
+)
+NOT_MEASURED = "not measured"
+_ENDS = 10  # Classes shown of those that gain most, and of those that lose most.
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was compared on.
+
+    Attributes:
+        data: hash of the dataset.
+        commit: of the repository.
+        budget: in words.
+    """
+
+    data: str
+    commit: str
+    budget: str
+
+
+def _number(value: Spread, scale: float, digits: int) -> str:
+    shown = f"{scale * value.mean:.{digits}f}"
+    if value.deviation is None:
+        return shown
+    return f"{shown} ± {scale * value.deviation:.{digits}f}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f}" if count >= 100_000 else f"{count / 1e6:.4f}"
+
+
+def _cells(summary: Summary) -> list[str]:
+    if not summary.measured:
+        reason = summary.missing[0].reason if summary.missing else "no run"
+        return [summary.recipe, f"{NOT_MEASURED}: {reason}", *[""] * (len(COLUMNS) - 2)]
+    first, epochs = summary.records[0], summary.near_final_epoch
+    return [
+        summary.recipe,
+        percent(summary.accuracy),
+        _number(summary.macro_f1, 1, 3),
+        _number(summary.gap, 100, 1),
+        "never" if epochs is None else f"{epochs:g}",
+        f"{summary.seconds:,.0f} s",
+        f"{_millions(first.trained)} / {_millions(first.parameters)} M",
+        f"{first.size_bytes / 1e6:.1f} MB",
+        f"{summary.latency_ms:.1f} ms",
+    ]
+
+
+def rows(summaries: Sequence[Summary]) -> list[list[str]]:
+    """A row of text for each recipe, in the order of `COLUMNS`."""
+    return [_cells(each) for each in summaries]
+
+
+def recall_rows(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the recalls of the first recipe and of the best one, by class.
+
+    Those that gain most come first; of hundreds of classes, those in the middle are one row.
+    Without a second recipe there is no table.
+    """
+    measured = [each for each in summaries if each.measured]
+    if len(measured) < 2:
+        return [], []
+    first, best = measured[0], best_of(measured)
+    if best is first:
+        best = best_of(measured[1:])
+    before, after = first.recall(), best.recall()
+    order = sorted(before, key=lambda label: (before[label] - after[label], label))
+    cells = [
+        [
+            label,
+            f"{before[label]:.2f}",
+            f"{after[label]:.2f}",
+            f"{after[label] - before[label]:+.2f}",
+        ]
+        for label in order
+    ]
+    if (between := len(cells) - 2 * _ENDS) > _ENDS:
+        cells[_ENDS:-_ENDS] = [[f"the other {between}", "", "", ""]]
+    return ["class", first.recipe, best.recipe, "change"], cells
+
+
+def partial_rows(summaries: Sequence[Summary]) -> list[str]:
+    """What was left out of rows that have some of their seeds."""
+    return [
+        f"{each.recipe}, seed {run.seed}: {NOT_MEASURED}: {run.reason}"
+        for each in summaries
+        if each.measured
+        for run in each.missing
+    ]
+
+
+def described(summaries: Sequence[Summary], setting: Setting) -> str:
+    """Dataset, budget and commit in a sentence."""
+    records = [record for each in summaries for record in each.records]
+    images = ""
+    if records:
+        counts = records[0].images
+        split = " / ".join(f"{counts[name]:,}" for name in ("train", "val", "test"))
+        images = f"{split} images in {len(records[0].recall)} classes, "
+    return (
+        f"{images}data {setting.data.split('.')[0][:12]}, one split; {setting.budget}; commit"
+        f" {setting.commit[:12]}. ± is the standard deviation over seeds."
+    )
+
+
+def as_markdown(summaries: Sequence[Summary], setting: Setting) -> str:
+    """The whole comparison as Markdown."""
+    columns, recalls = recall_rows(summaries)
+    parts = [
+        described(summaries, setting),
+        markdown.table(COLUMNS, rows(summaries)),
+        "\n".join(f"- {line}" for line in [*sentences(summaries), *partial_rows(summaries)]),
+    ]
+    if recalls:
+        parts.append("Recall by class:")
+        parts.append(markdown.table(columns, recalls))
+    return "\n\n".join(parts) + "\n"
+
+
+def write_pages(target: Path, summaries: Sequence[Summary], setting: Setting) -> Path:
+    """Write the folder `target` whole: comparison.html, comparison.md, curves.png."""
+    with atomic_dir(target) as folder:
+        curves(summaries, folder / "curves.png")
+        write_text(folder / "comparison.md", as_markdown(summaries, setting))
+        columns, recalls = recall_rows(summaries)
+        context = {
+            "about": described(summaries, setting),
+            "sentences": list(sentences(summaries)),
+            "partial": partial_rows(summaries),
+            "columns": COLUMNS,
+            "rows": [
+                (row, not each.measured)
+                for row, each in zip(rows(summaries), summaries, strict=True)
+            ],
+            "recall_columns": columns,
+            "recalls": recalls,
+            "curves": read_picture(folder, "curves.png", "sortline compare"),
+        }
+        write_text(folder / "comparison.html", render_page("comparison.html.j2", context))
+    return target

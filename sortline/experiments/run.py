@@ -1,0 +1,298 @@
+"""`sortline run`: the graph with a recipe laid over params.yaml, as a DVC experiment.
+
+The experiment runs in a temporary copy of the repository (`dvc exp run --temp`): params.yaml and
+the working tree stay as they are, while DVC's stage cache and `dvc exp show` know of it. What it
+made is brought to `runs/<recipe>/`, laid out like the repository.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sortline.core.artifacts import (
+    Paths,
+    atomic_dir,
+    digest_tree,
+    exclusive,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
+from sortline.core.errors import DataError, ParamsError, SortlineError
+from sortline.core.params import Params, overlay, parse_params, read_yaml
+
+_BROUGHT = (
+    "artifacts/saved_model",
+    "artifacts/litert",
+    "artifacts/phase1",
+    "artifacts/phase2",
+    "reports",
+)
+_NO_RECIPE = "params"
+_STARTING_S = 120.0
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run of the graph that is to be made, or was.
+
+    Attributes:
+        recipe: its name, and of its folder in `runs/`.
+        name: the experiment's name in DVC: the recipe and a hash of everything it depends on.
+        overrides: what differs from params.yaml, in the grammar of `dvc exp run --set-param`.
+    """
+
+    recipe: str
+    name: str
+    overrides: tuple[str, ...]
+
+
+def _literal(value: Any) -> str:
+    # Hydra's grammar of values: JSON's, but for keys, which it wants bare.
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_literal(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_literal(each) for each in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def overrides_of(
+    base: Mapping[str, Any], recipe: Mapping[str, Any], prefix: str = ""
+) -> Iterator[str]:
+    """The recipe's values that differ from the base's, as `key.key=value`."""
+    for key, value in recipe.items():
+        old = base.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            yield from overrides_of(old, value, f"{prefix}{key}.")
+        elif value != old or key not in base:
+            yield f"{'' if key in base else '+'}{prefix}{key}={_literal(value)}"
+
+
+def recipe_file(root: Path, name: str) -> Path:
+    """The file of a recipe.
+
+    Raises:
+        ParamsError: there is none of that name; the message lists those there are.
+    """
+    path = root / "recipes" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in (root / "recipes").glob("*.yaml")))
+        raise ParamsError(f"There is no recipe {name!r} in recipes/. There are: {known or 'none'}.")
+    return path
+
+
+def read_recipe(root: Path, recipe: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of params.yaml, and those of a recipe (none without one), unchecked.
+
+    Raises:
+        ParamsError: the recipe is unknown, or a file is not YAML.
+    """
+    return read_yaml(Paths(root).params), read_yaml(recipe_file(root, recipe)) if recipe else {}
+
+
+def _check(settings: Mapping[str, Any], recipe: str | None) -> Params:
+    source = f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
+    return parse_params(settings, source)
+
+
+def load_with_recipe(root: Path, recipe: str | None) -> Params:
+    """The settings of params.yaml with a recipe laid over them.
+
+    Raises:
+        ParamsError: the recipe is unknown, or the settings that it makes are wrong.
+    """
+    return _check(overlay(*read_recipe(root, recipe)), recipe)
+
+
+def plan(root: Path, recipe: str | None, laid: Mapping[str, Any] | None = None) -> Experiment:
+    """Check the settings and name the experiment; nothing runs yet.
+
+    Args:
+        root: the repository.
+        recipe: its name; None for params.yaml alone.
+        laid: what is laid over params.yaml; the recipe's own values if None.
+
+    Raises:
+        ParamsError: the recipe is unknown, or the settings that it makes are wrong.
+    """
+    paths = Paths(root)
+    base, own = read_recipe(root, recipe)
+    laid = own if laid is None else laid
+    settings = overlay(base, laid)
+    _check(settings, recipe)
+    inputs = {
+        "params": settings,
+        "graph": sha256_file(root / "dvc.yaml"),
+        "data": sha256_file(root / "data.dvc"),
+        "champion": _champion(paths.champion),
+        "code": _code(root),
+    }
+    name = recipe or _NO_RECIPE
+    return Experiment(name, f"{name}-{sha256_json(inputs)[:10]}", tuple(overrides_of(base, laid)))
+
+
+def _code(root: Path) -> str:
+    """What each step of this checkout can reach, as the stage `code` lists it."""
+    command = [sys.executable, "-m", "sortline.core.closure"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SortlineError(f"The code of the steps cannot be listed: {done.stderr.strip()}")
+    return digest_tree(root / "code")
+
+
+def _champion(folder: Path) -> str | None:
+    return digest_tree(folder) if folder.is_dir() else None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def find(root: Path, experiment: Experiment) -> str | None:
+    """The commit of the experiment if it was run before, in whatever branch."""
+    refs = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    for line in refs.splitlines():
+        commit, ref = line.split(" ", 1)
+        if ref.rsplit("/", 1)[-1] == experiment.name:
+            return commit
+    return None
+
+
+def _dvc(root: Path, *arguments: str) -> int:
+    from dvc.cli import main
+
+    # Features and checkpoints outlive the experiment's temporary folder.
+    os.environ.setdefault("SORTLINE_STATE_DIR", str(Paths(root).state.resolve()))
+    # The stages' `python` is this one, also where no environment is activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    # DVC warns of every output that no earlier run has left, as if something were amiss.
+    for name in ("dvc_data.hashfile.checkout", "dvc_data.index.checkout"):
+        logging.getLogger(name).addFilter(lambda record: "No file hash" not in str(record.msg))
+    with contextlib.chdir(root):
+        return int(main(list(arguments)))
+
+
+def check_data(root: Path) -> None:
+    """Make sure that what an experiment sees is what lies in `data/`.
+
+    Raises:
+        DataError: `data/` is missing, or is not what `data.dvc` pins.
+    """
+    if not (root / "data").is_dir():
+        raise DataError(
+            "There is no data/. Get the pinned dataset with `dvc pull data.dvc`, draw the generated"
+            " one with `sortline generate`, or bring your own with `sortline ingest SRC`; then"
+            " `dvc add data`."
+        )
+    command = [sys.executable, "-m", "dvc", "status", "--json", "data.dvc"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DataError(f"`dvc status data.dvc` failed: {done.stderr.strip()}")
+    if json.loads(done.stdout or "{}"):
+        raise DataError(
+            "data/ is not what data.dvc pins: a run would not see your changes. Run `dvc add data`"
+            " to pin it as it is, or `dvc checkout data.dvc` to go back."
+        )
+
+
+def _bring(root: Path, experiment: Experiment, commit: str) -> Path:
+    from dvc.api import DVCFileSystem
+
+    from sortline.reporting.report import build_report
+
+    target = root / "runs" / experiment.recipe
+    with atomic_dir(target) as folder:
+        files = DVCFileSystem(str(root), rev=commit)
+        for part in _BROUGHT:
+            if files.exists(part):
+                files.get(part, str(folder / part), recursive=True)
+        files.get("params.yaml", str(folder / "params.yaml"))
+        files.get("data.dvc", str(folder / "data.dvc"))
+        write_json(folder / "run.json", {"experiment": experiment.name, "commit": commit})
+        build_report(folder, folder / "report.html")
+    return target
+
+
+def _is_current(root: Path, experiment: Experiment) -> bool:
+    record = root / "runs" / experiment.recipe / "run.json"
+    if not record.is_file():
+        return False
+    return bool(json.loads(record.read_text(encoding="utf-8"))["experiment"] == experiment.name)
+
+
+def run_experiment(root: Path, recipe: str | None) -> Path:
+    """Run the graph with a recipe (None: params.yaml alone); returns `runs/<recipe>/`.
+
+    A run whose settings, data, code and champion are those of an earlier one is not run again.
+
+    Raises:
+        ParamsError: see `plan`.
+        DataError: see `check_data`.
+        BusyError: another run is going on in this repository.
+        SortlineError: a step failed; it has said why.
+    """
+    with exclusive(root / ".sortline" / "run.lock", "A run of the graph"):
+        check_data(root)
+        experiment = plan(root, recipe)
+        if _is_current(root, experiment):
+            print(f"Nothing changed since the last run of {experiment.recipe}.")
+            return root / "runs" / experiment.recipe
+        commit = find(root, experiment) or execute(root, experiment)
+        return _bring(root, experiment, commit)
+
+
+def _in_use(folder: Path) -> bool:
+    for process in psutil.process_iter(["cwd"]):
+        if process.info["cwd"] and Path(process.info["cwd"]).is_relative_to(folder):
+            return True
+    return False
+
+
+def sweep(root: Path) -> list[Path]:
+    """Remove the copies of the repository that killed experiments left; returns them.
+
+    DVC removes its own copies, but for SIGKILL. One in which a process works, or which is younger
+    than what starting takes, belongs to an experiment that goes on.
+    """
+    stale = [
+        folder
+        for folder in (root / ".dvc" / "tmp" / "exps" / "standalone").glob("tmp*")
+        if time.time() - folder.stat().st_mtime > _STARTING_S and not _in_use(folder.resolve())
+    ]
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
+    return stale
+
+
+def execute(root: Path, experiment: Experiment) -> str:
+    """Run an experiment in a copy of the repository; returns its commit.
+
+    Several can run at once, each in its own process.
+
+    Raises:
+        SortlineError: a step failed; it has said why.
+    """
+    sweep(root)
+    settings = [f"--set-param=params.yaml:{each}" for each in experiment.overrides]
+    # DVC's lock is held only while an experiment is set up and while its results are taken over.
+    command = ("--wait-for-lock", "exp", "run", "--temp", "--name", experiment.name)
+    code = _dvc(root, *command, *settings)
+    commit = find(root, experiment)
+    if code != 0 or commit is None:
+        raise SortlineError(
+            f"The run of {experiment.recipe} ended early (exit code {code}); the step above says"
+            " why. Run the same command to go on: finished steps are not run again."
+        )
+    return commit

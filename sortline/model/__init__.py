@@ -1,0 +1,1 @@
+"""The artefact: contract, SavedModel, parity, LiteRT."""

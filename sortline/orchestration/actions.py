@@ -1,0 +1,158 @@
+"""What acts on the world outside the repository: infra validation, publishing, promoting.
+
+Each works in a clone of the run's commit, calls the command that a person would, and leaves what
+the next one needs in the run store.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sortline.core.errors import ArtifactError
+from sortline.orchestration.calls import dvc, require, sortline
+from sortline.orchestration.clone import Clone, cloned
+from sortline.orchestration.done_manifest import Done, find_done
+from sortline.orchestration.graph import read_graph
+from sortline.orchestration.plan import Plan, place_of, read_plan
+from sortline.orchestration.run_commit import commit_run
+from sortline.orchestration.run_store import RunStore, safe_name
+from sortline.orchestration.settings import Settings
+from sortline.orchestration.stage_run import alone
+
+BLESSING = "reports/blessing.json"
+_VERSION = re.compile(r"/(\d+): (?:published|the same content)")
+
+
+@dataclass(frozen=True)
+class Action:
+    """A command of `sortline` on a run's results.
+
+    Attributes:
+        needs: what it reads of the graph's outs and of the data.
+        keeps: what it leaves for the next one.
+    """
+
+    needs: tuple[str, ...]
+    keeps: tuple[str, ...] = ()
+
+
+ACTIONS = {
+    "infra_validate": Action(
+        needs=(
+            "data/test",
+            "artifacts/manifest.parquet",
+            "artifacts/saved_model",
+            "reports/evaluation/metrics.json",
+            "reports/evaluation/predictions.parquet",
+            "reports/blessing.json",
+        ),
+        keeps=("artifacts/version", "reports/infra_blessing.json"),
+    ),
+    "publish": Action(
+        needs=(
+            "artifacts/phase2",
+            "artifacts/saved_model",
+            "reports/blessing.json",
+            "reports/evaluation/metrics.json",
+        ),
+    ),
+    "promote": Action(needs=()),
+}
+
+
+def all_done(store: RunStore, plan: Plan, clone: Clone) -> dict[str, Done]:
+    """The manifests that a run has so far, in the graph's order."""
+    found = {name: find_done(store, plan, name) for name in read_graph(clone.folder)}
+    return {name: done for name, done in found.items() if done is not None}
+
+
+def acted_name(run_id: str, action: str) -> str:
+    """The file that says what an action did."""
+    return f"{place_of(run_id)}/acted/{action}.json"
+
+
+def blessing_of(store: RunStore, plan: Plan) -> dict[str, Any]:
+    """What the gates said of the run's model, as in reports/blessing.json.
+
+    Raises:
+        ArtifactError: they have said nothing.
+    """
+    done = find_done(store, plan, "gate")
+    if done is None:
+        raise ArtifactError(f"The gates have said nothing of the run {plan.run_id}. Clear gate.")
+    blessing: dict[str, Any] = done.metrics[BLESSING]
+    return blessing
+
+
+def why_skipped(name: str, plan: Plan, store: RunStore, settings: Settings) -> str | None:
+    """Why an action has nothing to do; None when it has.
+
+    Raises:
+        ArtifactError: the gates have said nothing, or refused: nothing may be done then.
+    """
+    if not blessing_of(store, plan)["blessed"]:
+        raise ArtifactError(f"The gates refused the model of {plan.run_id}: {name} will not run.")
+    if name != "infra_validate" and plan.dry_run:
+        return "this is a dry run"
+    if name != "infra_validate" and settings.releases is None:
+        return "SORTLINE_RELEASES names no store of releases"
+    return None
+
+
+def _arguments(name: str, plan: Plan, store: RunStore, settings: Settings) -> list[str]:
+    if name == "infra_validate":
+        return ["infra-validate"]
+    if name == "publish":
+        return ["publish", str(settings.releases)]
+    published = store.read(acted_name(plan.run_id, "publish"))
+    if published is None:
+        raise ArtifactError(f"Nothing was published in the run {plan.run_id}. Clear publish.")
+    # Without servers only the model config file is written, which they poll.
+    servers = ["--endpoints", settings.endpoints] if settings.endpoints else []
+    return ["promote", str(published["version"]), str(settings.releases), *servers]
+
+
+def _version_in(said: str) -> int:
+    if found := _VERSION.search(said):
+        return int(found[1])
+    raise ArtifactError(f"`sortline publish` did not say which version it made: {said!r}.")
+
+
+def _bring(clone: Clone, action: Action, plan: Plan, store: RunStore) -> None:
+    commit_run(clone, plan, all_done(store, plan, clone))
+    if action.needs:
+        dvc(clone.folder, "pull", "--quiet", *action.needs, **clone.environment)
+    store.get(f"{place_of(plan.run_id)}/files", clone.folder)
+
+
+def _keep(clone: Clone, action: Action, plan: Plan, store: RunStore) -> None:
+    for name in action.keeps:
+        path = Path(name)
+        store.put(clone.folder / path, f"{place_of(plan.run_id)}/files/{path.parent.as_posix()}")
+
+
+def act(name: str, run_id: str, settings: Settings) -> str | None:
+    """Do one action for a run; why it had nothing to do, or None.
+
+    Raises:
+        ArtifactError: what it needs is not there.
+        SortlineError: the command refused.
+        UnreachableError: it was lost.
+    """
+    store = RunStore(settings.run_store)
+    plan = read_plan(store, run_id)
+    if reason := why_skipped(name, plan, store, settings):
+        return reason
+    place = f"{safe_name(run_id)}.{name}"
+    with alone(settings, place):
+        if store.read(acted_name(run_id, name)) is None:
+            arguments = _arguments(name, plan, store, settings)
+            with cloned(settings, place, plan.revision, plan.files) as clone:
+                _bring(clone, ACTIONS[name], plan, store)
+                done = sortline(clone.folder, *arguments, **clone.environment)
+                require(done, f"`sortline {' '.join(arguments)}`")
+                _keep(clone, ACTIONS[name], plan, store)
+            version = {"version": _version_in(done.said)} if name == "publish" else {}
+            store.write(acted_name(run_id, name), {"said": done.said, **version})
+    return None

@@ -1,0 +1,137 @@
+"""`sortline airflow up`: Airflow on this machine, from nothing, for one repository.
+
+Everything it keeps is in `.airflow/`; every process it starts ends with it.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from sortline.core.artifacts import exclusive
+from sortline.core.errors import SortlineError, UnreachableError
+from sortline.orchestration.components import Components, airflow_command, components_for
+from sortline.orchestration.embedded_home import (
+    USER,
+    Home,
+    environment,
+    prepare,
+    tell_clients,
+)
+
+DAG_ID = "waste_retraining"
+_POOLS = {"sortline_cpu": 2, "sortline_gpu": 1}
+_POLL_S = 0.5
+_READY_S = 300.0
+_REVIVE_S = 5.0
+
+
+def migrate(variables: Mapping[str, str]) -> None:
+    """Make or update Airflow's tables.
+
+    Raises:
+        UnreachableError: the database does not answer.
+    """
+    done = subprocess.run(
+        airflow_command("db", "migrate"), env=variables, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise UnreachableError(
+            f"Airflow's database cannot be prepared: {done.stderr.strip()[-2000:]}\n"
+            "Check SORTLINE_AIRFLOW_DB, or unset it to use SQLite."
+        )
+
+
+def wait_until_ready(home: Home, components: Components, leave: threading.Event) -> None:
+    """Return when every component is healthy and the DAG is known.
+
+    Raises:
+        UnreachableError: one ended, or it takes longer than five minutes.
+    """
+    for _ in range(int(_READY_S / _POLL_S)):
+        if components.dead():
+            break
+        try:
+            health = home.api().health()
+            parts = ("metadatabase", "scheduler", "dag_processor")
+            if all(health[part]["status"] == "healthy" for part in parts):
+                home.api().call("GET", f"/dags/{DAG_ID}")
+                return
+        except SortlineError:
+            pass  # Not yet: it is asked again.
+        if leave.wait(_POLL_S):
+            return
+    raise UnreachableError(
+        f"Airflow did not come up. Look into {home.folder / 'logs'}; is port {home.port} taken?"
+    )
+
+
+def make_pools(home: Home) -> None:
+    """The pools that tasks wait for: how many of them run at once."""
+    api = home.api()
+    known = {pool["name"] for pool in api.call("GET", "/pools")["pools"]}
+    for name, slots in _POOLS.items():
+        if name not in known:
+            api.call("POST", "/pools", {"name": name, "slots": slots, "include_deferred": True})
+
+
+@contextmanager
+def running(home: Home, leave: threading.Event) -> Iterator[Components]:
+    """Airflow, ready for work, for the length of the block; nothing of it is left after.
+
+    Raises:
+        BusyError: it runs already.
+        UnreachableError: it does not come up.
+    """
+    variables = environment(home)
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(home.folder / "up.lock", "Airflow"))
+        migrate(variables)
+        components = Components(home.folder, variables)
+        stack.callback(components.stop)
+        for name in components_for(variables):
+            components.start(name)
+        wait_until_ready(home, components, leave)
+        if not leave.is_set():
+            make_pools(home)
+        yield components
+
+
+def _first_run(home: Home, recipe: str) -> str | None:
+    api = home.api()
+    if api.call("GET", f"/dags/{DAG_ID}/dagRuns?limit=1")["total_entries"]:
+        return None
+    return api.trigger(DAG_ID, {"recipe": recipe})
+
+
+def up(root: Path, port: int, recipe: str) -> None:
+    """`sortline airflow up`: until Ctrl-C or SIGTERM.
+
+    Raises:
+        BusyError, UnreachableError: see `running`.
+    """
+    leave = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        leave.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    home = prepare(root, root / ".airflow", port, os.environ.get("SORTLINE_AIRFLOW_DB"))
+    print("Starting Airflow; this takes about half a minute ...", flush=True)
+    with running(home, leave) as components:
+        if leave.is_set():
+            return
+        tell_clients(home)
+        print(f"Airflow is at {home.address}: user {USER}, password {home.password}")
+        if run_id := _first_run(home, recipe):
+            print(f"A first run was started, with the recipe {recipe}: {run_id}")
+        print("It trains what is committed. Ctrl-C ends it, and all that it started.", flush=True)
+        while not leave.wait(_REVIVE_S):
+            for name in components.revive():
+                print(f"{name} had ended, and was started again.", flush=True)
+        print("Ending ...", flush=True)

@@ -1,0 +1,239 @@
+"""What a run trains, decided once: revision, settings, data, champion; and whether it is new."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from sortline.core.artifacts import sha256_file, sha256_json, write_text
+from sortline.core.errors import ArtifactError, ParamsError
+from sortline.core.params import overlay, read_yaml
+from sortline.experiments.run import recipe_file
+from sortline.orchestration import data_revision
+from sortline.orchestration.calls import dvc, environment, git, require, sortline
+from sortline.orchestration.clone import Clone, cloned, read_lock
+from sortline.orchestration.graph import helpers, read_graph
+from sortline.orchestration.run_store import RunStore, safe_name
+from sortline.orchestration.settings import Settings
+
+_CHECK = (
+    "import sys; from pathlib import Path; from sortline.core.entry import exit_code_of;"
+    " from sortline.core.params import load_params;"
+    " sys.exit(exit_code_of(lambda: load_params(Path('params.yaml'))))"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody, or a schedule, asks for; "" or {} where nothing is said.
+
+    Attributes:
+        run_id: the run's.
+        revision: of the repository: a branch, a tag or a commit; its HEAD when empty.
+        recipe: a name in recipes/.
+        changes: laid over params.yaml after the recipe.
+        data: a git revision whose data.dvc is taken, or the MD5 of a dataset.
+        champion: an address for `sortline champion use`, or "none".
+        dry_run: nothing is published.
+        trigger: why it runs, for the notification.
+    """
+
+    run_id: str
+    revision: str = ""
+    recipe: str = ""
+    changes: Mapping[str, Any] | None = None
+    data: str = ""
+    champion: str = ""
+    dry_run: bool = False
+    trigger: str = "manual"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run trains.
+
+    Attributes:
+        run_id: the run's.
+        revision: a commit.
+        files: of git that differ from that commit, by path: text, or None when removed.
+        recipe: its name, or "".
+        data: MD5 of the dataset.
+        identity: SHA-256 of all that the graph depends on: settings, data, code, champion.
+        dry_run: nothing is published.
+        trigger: why it runs.
+        created: in UTC, ISO 8601: the date of the run's commit.
+        same_as: id of an earlier run of the same identity, when this one has nothing to do.
+    """
+
+    run_id: str
+    revision: str
+    files: dict[str, str | None]
+    recipe: str
+    data: str
+    identity: str
+    dry_run: bool
+    trigger: str
+    created: str
+    same_as: str | None
+
+
+def place_of(run_id: str) -> str:
+    """The folder of a run in the run store."""
+    return f"runs/{safe_name(run_id)}"
+
+
+def record_name(identity: str, *, dry_run: bool) -> str:
+    """The record that keeps a run of this identity from being repeated."""
+    return f"records/{identity}{'-dry' if dry_run else ''}.json"
+
+
+def trained_name(data: str) -> str:
+    """The record of the last run that came to an end on this dataset."""
+    return f"records/data/{data}.json"
+
+
+def only_drift(trigger: str) -> bool:
+    """Whether nothing but a drift alert is why a run was started: it needs new data then."""
+    return "sortline_drift" in trigger and "sortline_dataset" not in trigger
+
+
+def read_plan(store: RunStore, run_id: str) -> Plan:
+    """The plan of a run.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    found = store.read(f"{place_of(run_id)}/plan.json")
+    if found is None:
+        raise ArtifactError(
+            f"The run {run_id} has no plan in {store.address}. Run `sortline retraining plan"
+            f" --run-id {run_id}` first."
+        )
+    return Plan(**found)
+
+
+def _lay_settings(folder: Path, request: Request) -> None:
+    laid = read_yaml(recipe_file(folder, request.recipe)) if request.recipe else {}
+    base = read_yaml(folder / "params.yaml")
+    settings = overlay(overlay(base, laid), request.changes or {})
+    if settings != base:
+        with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+            YAML().dump(settings, file)
+    # The code of that revision judges its own settings.
+    done = subprocess.run(
+        [sys.executable, "-c", _CHECK],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ParamsError(done.stderr.strip().removeprefix("sortline: "))
+
+
+def _lay_champion(clone: Clone, uri: str) -> None:
+    if not uri:
+        return
+    done = sortline(clone.folder, "champion", "use", uri, **clone.environment)
+    require(done, f"`sortline champion use {uri}`")
+    pointers = sorted((clone.folder / "champion").glob("*.dvc"))
+    if pointers:
+        names = [path.relative_to(clone.folder).as_posix() for path in pointers]
+        dvc(clone.folder, "push", "--quiet", *names)
+
+
+def _changed(folder: Path) -> dict[str, str | None]:
+    git(folder, "add", "--all")
+    names = git(folder, "diff", "--cached", "--name-only", "-z", "HEAD").split("\0")
+    paths = {name: folder / name for name in names if name}
+    return {
+        name: path.read_text(encoding="utf-8") if path.is_file() else None
+        for name, path in paths.items()
+    }
+
+
+def identity_of(folder: Path) -> str:
+    """SHA-256 of all that the graph of a clone depends on: settings, data, code, champion."""
+    graph = read_graph(folder)
+    params = read_yaml(folder / "params.yaml")
+    sections = {section for stage in graph.values() for section in stage.params}
+    known = set(git(folder, "ls-files", "-z").split("\0"))
+    inputs = {dep for stage in graph.values() for dep in stage.deps} & known
+    inputs |= {name for name in known if name.startswith("champion/")}
+    if lists := helpers(folder):
+        dvc(folder, "repro", "--quiet", *lists)
+    locked = read_lock(folder)
+    facts = {
+        "params": {name: params[name] for name in sorted(sections)},
+        "code": {name: locked[name]["outs"] for name in lists},
+        "graph": sha256_file(folder / "dvc.yaml"),
+        "data": data_revision.pinned(folder / "data.dvc").digest,
+        "files": [[name, sha256_file(folder / name)] for name in sorted(inputs)],
+    }
+    return sha256_json(facts)
+
+
+def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
+    folder = clone.folder
+    commit = git(folder, "rev-parse", "HEAD").strip()
+    _lay_settings(folder, request)
+    data = data_revision.choose(folder, request.data, store)
+    if data.digest != data_revision.pinned(folder / "data.dvc").digest:
+        write_text(folder / "data.dvc", data.text)
+    _lay_champion(clone, request.champion)
+    files, identity = _changed(folder), identity_of(folder)
+    known = store.read(record_name(identity, dry_run=request.dry_run))
+    if not known and only_drift(request.trigger):
+        known = store.read(trained_name(data.digest))
+    return Plan(
+        run_id=request.run_id,
+        revision=commit,
+        files=files,
+        recipe=request.recipe,
+        data=data.digest,
+        identity=identity,
+        dry_run=request.dry_run,
+        trigger=request.trigger,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        same_as=known["run_id"] if known and known["run_id"] != request.run_id else None,
+    )
+
+
+def make_plan(request: Request, settings: Settings) -> Plan:
+    """Decide what a run trains, and write it down; a run that has a plan keeps it.
+
+    Raises:
+        ParamsError: the revision, the recipe, the settings or the data revision are wrong.
+        UnreachableError: the repository or the storage does not answer.
+    """
+    store = RunStore(settings.run_store)
+    name = f"{place_of(request.run_id)}/plan.json"
+    if store.read(name) is not None:
+        return read_plan(store, request.run_id)
+    place = f"{safe_name(request.run_id)}.plan"
+    with cloned(settings, place, request.revision or "HEAD", {}) as clone:
+        plan = _planned(clone, request, store)
+    store.write(name, asdict(plan))
+    return plan
+
+
+def described(plan: Plan) -> str:
+    """The plan for a person, in a task's log."""
+    facts = {
+        "run": plan.run_id,
+        "trigger": plan.trigger,
+        "git revision": plan.revision,
+        "data revision": plan.data,
+        "recipe": plan.recipe or "params.yaml as it is",
+        "changed files": ", ".join(plan.files) or "none",
+        "identity": plan.identity,
+        "dry run": plan.dry_run,
+    }
+    return json.dumps(facts, indent=2)

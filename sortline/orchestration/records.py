@@ -1,0 +1,193 @@
+"""How a run ended, from what it left: never from what a scheduler says of its tasks."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sortline.core.artifacts import write_json
+from sortline.orchestration.actions import BLESSING, acted_name, why_skipped
+from sortline.orchestration.clone import Clone, cloned
+from sortline.orchestration.done_manifest import Done, find_done
+from sortline.orchestration.graph import read_graph
+from sortline.orchestration.plan import (
+    Plan,
+    only_drift,
+    place_of,
+    read_plan,
+    record_name,
+    trained_name,
+)
+from sortline.orchestration.run_commit import branch_of, commit_run, push_run
+from sortline.orchestration.run_store import RunStore, safe_name
+from sortline.orchestration.settings import Settings
+
+METRICS = "reports/evaluation/metrics.json"
+_ENDINGS = ("blessed", "released", "refused")
+_ACTIONS = ("infra_validate", "publish", "promote")
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a run ended.
+
+    Attributes:
+        run_id: the run's.
+        outcome: released (published and promoted), blessed (a dry run, or there is no store),
+            refused, nothing new, or failed.
+        failed_task: the first task that did not do its work, when it failed.
+        message: what that task said, or which gates refused, or the run that this one repeats.
+        trigger: why it ran.
+        revision: the commit that it started from.
+        data: MD5 of the dataset.
+        identity: of its plan.
+        branch: that keeps it, when there is something to keep.
+        version: that was published.
+        accuracy: on the test split.
+        verdicts: of the gates.
+    """
+
+    run_id: str
+    outcome: str
+    failed_task: str | None = None
+    message: str = ""
+    trigger: str = ""
+    revision: str = ""
+    data: str = ""
+    identity: str = ""
+    branch: str | None = None
+    version: int | None = None
+    accuracy: float | None = None
+    verdicts: tuple[dict[str, Any], ...] = ()
+
+
+def error_name(run_id: str, task: str) -> str:
+    """The file that keeps what a task said when it failed."""
+    return f"{place_of(run_id)}/errors/{safe_name(task)}.json"
+
+
+def note_error(store: RunStore, run_id: str, task: str, message: str) -> None:
+    """Keep what a task said when it failed, for the record and the notification."""
+    store.write(error_name(run_id, task), {"task": task, "message": message})
+
+
+def _said(store: RunStore, run_id: str, task: str) -> str:
+    found = store.read(error_name(run_id, task))
+    return str(found["message"]) if found else "it left no message: its process was lost"
+
+
+def _without_plan(store: RunStore, run_id: str) -> Record:
+    task = "resolve_revision"
+    return Record(run_id, "failed", failed_task=task, message=_said(store, run_id, task))
+
+
+def _lost_task(
+    store: RunStore, plan: Plan, graph: list[str], done: dict[str, Done], settings: Settings
+) -> str | None:
+    """The first task that should have done its work, and did not."""
+    if missing := [name for name in graph if name not in done]:
+        return next((m for m in missing if store.read(error_name(plan.run_id, m))), missing[0])
+    if not done["gate"].metrics[BLESSING]["blessed"]:
+        return None
+    wanted = [n for n in _ACTIONS if why_skipped(n, plan, store, settings) is None]
+    acted = [name for name in wanted if store.read(acted_name(plan.run_id, name)) is not None]
+    return next((name for name in wanted if name not in acted), None)
+
+
+def _outcome(done: dict[str, Done], plan: Plan, settings: Settings) -> str:
+    if not done["gate"].metrics[BLESSING]["blessed"]:
+        return "refused"
+    if plan.dry_run or not settings.releases:
+        return "blessed"
+    return "released"
+
+
+def _refusals(verdicts: tuple[dict[str, Any], ...]) -> str:
+    return "; ".join(f"{v['gate']}: {v['reason']}" for v in verdicts if not v["passed"])
+
+
+def judge(
+    store: RunStore, plan: Plan, graph: list[str], done: dict[str, Done], settings: Settings
+) -> Record:
+    """How a run with a plan ended.
+
+    Args:
+        store: what the run left.
+        plan: the run's.
+        graph: names of all stages.
+        done: manifests of those that are done.
+        settings: whether there is a store of releases.
+    """
+    about: dict[str, Any] = {
+        "trigger": plan.trigger,
+        "revision": plan.revision,
+        "data": plan.data,
+        "identity": plan.identity,
+    }
+    if plan.same_as:
+        same = "data" if only_drift(plan.trigger) else "data, settings and code"
+        message = f"the run {plan.same_as} had the same {same}"
+        return Record(plan.run_id, "nothing new", message=message, **about)
+    about["branch"] = branch_of(plan.run_id)
+    if "evaluate" in done:
+        about["accuracy"] = done["evaluate"].metrics[METRICS]["accuracy"]
+    if "gate" in done:
+        about["verdicts"] = tuple(done["gate"].metrics[BLESSING]["verdicts"])
+    if published := store.read(acted_name(plan.run_id, "publish")):
+        about["version"] = published["version"]
+    if task := _lost_task(store, plan, graph, done, settings):
+        said = _said(store, plan.run_id, task)
+        return Record(plan.run_id, "failed", failed_task=task, message=said, **about)
+    message = _refusals(about.get("verdicts", ()))
+    return Record(plan.run_id, _outcome(done, plan, settings), message=message, **about)
+
+
+def _keep(store: RunStore, plan: Plan, clone: Clone, settings: Settings) -> Record:
+    graph = list(read_graph(clone.folder))
+    found = {name: find_done(store, plan, name) for name in graph}
+    done = {name: each for name, each in found.items() if each is not None}
+    record = judge(store, plan, graph, done, settings)
+    if record.branch:
+        commit_run(clone, plan, done)
+        write_json(clone.folder / "run.json", asdict(record))
+        push_run(clone, plan, summary(record))
+    return record
+
+
+def summary(record: Record) -> str:
+    """The record as the lines of a message for a person."""
+    lines = [f"Retraining {record.run_id}: {record.outcome}"]
+    if record.failed_task:
+        lines.append(f"at {record.failed_task}: {record.message}")
+    elif record.message:
+        lines.append(record.message)
+    if record.accuracy is not None:
+        lines.append(f"accuracy on the test split: {record.accuracy:.4f}")
+    if record.version is not None:
+        lines.append(f"version {record.version}")
+    lines.append(f"trigger: {record.trigger or 'unknown'}; data: {record.data or 'unknown'}")
+    if record.branch:
+        lines.append(f"kept on the branch {record.branch}")
+    return "\n".join(lines)
+
+
+def make_record(run_id: str, settings: Settings) -> Record:
+    """Write how a run ended; push its branch; keep an identical run from being repeated.
+
+    A run that failed, or whose model could not be published, can be repeated.
+
+    Raises:
+        UnreachableError: the repository or the run store does not answer.
+    """
+    store = RunStore(settings.run_store)
+    if store.read(f"{place_of(run_id)}/plan.json") is None:
+        record = _without_plan(store, run_id)
+    elif (plan := read_plan(store, run_id)).same_as:
+        record = judge(store, plan, [], {}, settings)
+    else:
+        place = f"{safe_name(run_id)}.record"
+        with cloned(settings, place, plan.revision, plan.files) as clone:
+            record = _keep(store, plan, clone, settings)
+        if record.outcome in _ENDINGS:
+            store.write(record_name(plan.identity, dry_run=plan.dry_run), asdict(record))
+            store.write(trained_name(plan.data), asdict(record))
+    store.write(f"{place_of(run_id)}/record.json", asdict(record))
+    return record

@@ -1,0 +1,147 @@
+"""One command does a stage everywhere: clone, check what is above, `dvc repro --pull`, push, sign.
+
+It keeps nothing in its clone: killed at any moment, the same command can simply be run again.
+"""
+
+import contextlib
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sortline.core.artifacts import sha256_json
+from sortline.core.errors import ArtifactError, UnreachableError
+from sortline.orchestration.calls import dvc, require, sortline
+from sortline.orchestration.clone import Clone, cloned, read_lock, write_lock
+from sortline.orchestration.done_manifest import (
+    Done,
+    check_deps,
+    done_of,
+    find_done,
+    require_done,
+    write_done,
+)
+from sortline.orchestration.graph import Stage, closure, read_graph, stage_of
+from sortline.orchestration.plan import Plan, read_plan
+from sortline.orchestration.run_store import RunStore, safe_name
+from sortline.orchestration.settings import Settings
+
+_LOCK_WAIT_S = 120.0
+_LOCK_POLL_S = 0.5
+_TRAINING = ("train_phase1", "fine_tune_phase2")
+
+
+@contextlib.contextmanager
+def alone(settings: Settings, name: str) -> Iterator[None]:
+    """Hold a task of a run: what is left of a lost try of it ends first.
+
+    Raises:
+        UnreachableError: another try holds it, and goes on holding it.
+    """
+    path = settings.work / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + _LOCK_WAIT_S
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise UnreachableError(
+                        f"Another try of {name} still works after {_LOCK_WAIT_S:.0f} s."
+                    ) from error
+                time.sleep(_LOCK_POLL_S)
+        yield
+
+
+def _metrics(folder: Path, stage: Stage) -> dict[str, Any]:
+    return {name: json.loads((folder / name).read_text("utf-8")) for name in stage.metrics}
+
+
+def bring_features(clone: Clone, settings: Settings) -> None:
+    """Features that other machines computed; what is missing is computed here."""
+    if settings.features:
+        done = sortline(clone.folder, "cache", "pull", settings.features, **clone.environment)
+        if done.status != 0:
+            print(f"No features came from {settings.features}: computing them here.")
+
+
+def _reproduce(clone: Clone, stage: Stage, above: dict[str, Done]) -> dict[str, Any]:
+    """The stage's entry of dvc.lock, once it is done in this clone."""
+    # Without its own entry a stage comes from the run cache, or is run; those above are as signed.
+    write_lock(clone.folder, {name: done.lock for name, done in above.items()})
+    repro = ("repro", "--pull", "--allow-missing", stage.name)
+    dvc(clone.folder, *repro, **clone.environment)
+    locked = read_lock(clone.folder)
+    for name, done in above.items():
+        if sha256_json(locked.get(name)) != sha256_json(done.lock):
+            raise ArtifactError(
+                f"{name} was run again below {stage.name}: what it depends on is not what its"
+                f" done-manifest says. Clear {name} in this run."
+            )
+    entry: dict[str, Any] = locked[stage.name]
+    return entry
+
+
+def work_on(clone: Clone, settings: Settings, plan: Plan, name: str) -> Done:
+    """Do a stage in a clone, and put what it made where others find it."""
+    graph = read_graph(clone.folder)
+    stage = stage_of(graph, name)
+    above = require_done(RunStore(settings.run_store), plan, closure(graph, name))
+    if name in _TRAINING:
+        bring_features(clone, settings)
+    entry = _reproduce(clone, stage, above)
+    check_deps(stage, entry, above)
+    dvc(clone.folder, "push", "--quiet", "--run-cache", name, **clone.environment)
+    return done_of(plan, name, entry, _metrics(clone.folder, stage))
+
+
+def run_stage(name: str, run_id: str, settings: Settings) -> Done:
+    """Do a stage of a run, unless its done-manifest says that it is done.
+
+    Raises:
+        ArtifactError: the run has no plan, or a stage above is not done.
+        SortlineError: the step refused.
+        UnreachableError: the repository, the remote or the step's process was lost.
+    """
+    store = RunStore(settings.run_store)
+    plan = read_plan(store, run_id)
+    place = f"{safe_name(run_id)}.{name}"
+    with alone(settings, place):
+        if done := find_done(store, plan, name):
+            print(f"{name} is done already in the run {run_id}.")
+            return done
+        with cloned(settings, place, plan.revision, plan.files) as clone:
+            done = work_on(clone, settings, plan, name)
+        write_done(store, run_id, done)
+    print(f"{name} is done: {', '.join(done.outs)}")
+    return done
+
+
+def fill_features(part: str, run_id: str, settings: Settings) -> None:
+    """Compute a part of the features of a run, and share it; `part` is I/N.
+
+    Raises:
+        ArtifactError: the manifest and the plan of views are not done yet.
+        SortlineError: it refused.
+    """
+    store = RunStore(settings.run_store)
+    plan = read_plan(store, run_id)
+    above = require_done(store, plan, ["validate", "augment", "warm_start"])
+    place = f"{safe_name(run_id)}.features-{part.replace('/', '-of-')}"
+    with (
+        alone(settings, place),
+        cloned(settings, place, plan.revision, plan.files) as clone,
+    ):
+        write_lock(clone.folder, {name: done.lock for name, done in above.items()})
+        needed = ("artifacts/manifest.parquet", "artifacts/views.parquet", "artifacts/start")
+        dvc(clone.folder, "pull", "--quiet", *needed, "data/train", "data/val")
+        bring_features(clone, settings)
+        done = sortline(clone.folder, "cache", "fill", "--part", part, **clone.environment)
+        require(done, f"`sortline cache fill --part {part}`")
+        if settings.features:
+            pushed = sortline(clone.folder, "cache", "push", settings.features, **clone.environment)
+            require(pushed, f"`sortline cache push {settings.features}`")

@@ -1,0 +1,1 @@
+"""Publish, promote, roll back, synchronise."""

@@ -1,0 +1,230 @@
+"""The model config file and the replicas, moved step by step, and put back together.
+
+Before each step the file says what the step makes true; then every replica is brought to it. A
+replica that starts anew, whenever, comes up with what the file says.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError, SortlineError
+from sortline.core.params import Promote
+from sortline.releases.endpoints import (
+    Replica,
+    State,
+    available,
+    converge,
+    wait_available,
+)
+from sortline.releases.golden import probe
+from sortline.releases.model_config import (
+    Served,
+    base_path_in,
+    labels_in,
+    parse_config,
+    served_by,
+    to_text,
+    with_served,
+)
+from sortline.releases.polling import follow
+from sortline.releases.store import CONFIG, Small, Store
+
+Say = Callable[[str], None]
+States = Mapping[str, Mapping[int, State]]
+"""Of versions, by their number, by replica."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The replicas, how long they may take, and where to tell of it.
+
+    Attributes:
+        replicas: none: servers that poll the config file.
+        settings: section `promote`.
+        say: takes a line for the user.
+    """
+
+    replicas: Sequence[Replica]
+    settings: Promote
+    say: Say
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        return self.settings.model_name
+
+    def deadline(self) -> float:
+        """As a time of `time.monotonic`."""
+        return time.monotonic() + self.settings.deadline_s
+
+    def call_deadline(self) -> float:
+        """As a time of `time.monotonic`, for one call."""
+        return time.monotonic() + self.settings.call_timeout_s
+
+    def serving(self) -> frozenset[int]:
+        """Versions that any replica serves now.
+
+        Raises:
+            ServingError: one cannot be asked.
+        """
+        deadline = self.deadline()
+        found = [available(each.states(self.model, deadline)) for each in self.replicas]
+        return frozenset().union(*found)
+
+    def check(self) -> States:
+        """Look whether all are there, before anything changes; what they serve.
+
+        Raises:
+            ServingError: one is not.
+        """
+        found = {}
+        for replica in self.replicas:
+            try:
+                found[replica.target] = replica.states(self.model, self.call_deadline())
+            except ServingError as error:
+                raise ServingError(
+                    error.code,
+                    error.target,
+                    f"{error} Nothing has changed. Without it in --endpoints the others go on; it"
+                    " then has to read the config file when it comes back.",
+                ) from error
+        return found
+
+    def bring(self, replica: Replica, config: Any, base_path: str, deadline: float) -> None:
+        """Bring a replica to what a config says: by a reload, or by waiting for its next look.
+
+        Raises:
+            ServingError: it does not come to that in time.
+        """
+        if self.settings.reload:
+            converge(replica, config, base_path, self.model, deadline)
+        else:
+            follow(replica, config, self.model, deadline, self.settings.poll_s)
+
+    def wait(self, version: int, deadline: float, before: States) -> None:
+        """Wait until all serve a version; `before`: what they said before they were asked to.
+
+        Raises:
+            ServingError: one cannot, or not in time.
+        """
+        for count, replica in enumerate(self.replicas, 1):
+            earlier = before.get(replica.target, {}).get(version)
+            wait_available(replica, self.model, version, deadline, earlier)
+            self.say(f"version {version} is available: {count} of {len(self.replicas)} replicas")
+
+    def probe(self, golden: Sequence[Any], version: int, label: str | None = None) -> None:
+        """See `golden.probe`."""
+        probe(self.replicas, golden, version, self.settings.call_timeout_s, label)
+
+
+@dataclass
+class Rollout:
+    """One change of what is served.
+
+    Attributes:
+        before: what the file said of the model at the start; without a file, what replicas served.
+        now: what the file says of it.
+    """
+
+    store: Store
+    fleet: Fleet
+    base_path: str
+    before: Served
+    now: Served
+    _config: Any
+    _original: Small | None
+    _last: Small | None
+    _written: set[bytes] = field(default_factory=set)
+
+    def apply(self, served: Served, deadline: float) -> None:
+        """Write the file, then bring every replica to it.
+
+        Raises:
+            BusyError: somebody else has changed the file.
+            ServingError, ReleaseError: a replica does not follow; the file cannot be written.
+        """
+        config = with_served(self._config, self.fleet.model, self.base_path, served)
+        text = to_text(config)
+        self._written.add(text)
+        if self._last is None or self._last.data != text:
+            tag = self.store.write(CONFIG, text, self._last.tag if self._last else None)
+            self._last = Small(text, tag)
+        self._config, self.now = config, served
+        for replica in self.fleet.replicas:
+            self.fleet.bring(replica, config, self.base_path, deadline)
+
+    def put_back(self) -> list[str]:
+        """Undo all steps as far as that is possible; what is not as it was, in words."""
+        faults = []
+        try:
+            config = self._put_file_back()
+        except SortlineError as error:
+            faults.append(f"the config file is not as it was: {error}")
+            config = self._first_config()
+        for replica in self.fleet.replicas:
+            try:
+                deadline = self.fleet.deadline()
+                self.fleet.bring(replica, config, self.base_path, deadline)
+            except ServingError as error:
+                faults.append(f"a replica is not as it was, until it starts anew: {error}")
+        return faults
+
+    def _first_config(self) -> Any:
+        if self._original is not None:
+            return parse_config(self._original.data, CONFIG)
+        return with_served(parse_config(b"", CONFIG), self.fleet.model, self.base_path, self.before)
+
+    def _put_file_back(self) -> Any:
+        """Write the original, unless somebody else wrote last; the config that holds then."""
+        found = self.store.read(CONFIG)
+        theirs = found is not None and found.data not in self._written
+        if found is not None and theirs:
+            return parse_config(found.data, CONFIG)
+        if self._original is not None and found != self._original:
+            self.store.write(CONFIG, self._original.data, found.tag if found else None)
+        elif self._original is None and found is not None:
+            self.store.remove(CONFIG, found.tag)
+        return self._first_config()
+
+
+def begin(store: Store, fleet: Fleet, base_path: str | None) -> Rollout:
+    """Look at what is served now.
+
+    Args:
+        store: where the config file is.
+        fleet: who serves.
+        base_path: the store as the servers see it; None: as the file says, or else its address.
+
+    Raises:
+        ReleaseError: the file cannot be read or understood.
+        ServingError: there is no file, and a replica cannot be asked what it serves.
+    """
+    original = store.read(CONFIG)
+    config = parse_config(original.data if original else b"", f"{store.address}/{CONFIG}")
+    served = served_by(config, fleet.model)
+    if served is None:  # Served until now by the newest in a base path, or not at all.
+        versions = fleet.serving() & store.list().published
+        labels = labels_in(config, fleet.model).items()
+        served = Served(versions, {label: at for label, at in labels if at in versions})
+    path = base_path or base_path_in(config, fleet.model) or store.address
+    written = {original.data} if original else set()
+    return Rollout(store, fleet, path, served, served, config, original, original, written)
+
+
+@contextmanager
+def all_or_nothing(rollout: Rollout) -> Iterator[None]:
+    """Put everything back when the block raises; the error says whether that was possible."""
+    try:
+        yield
+    except BaseException as error:
+        faults = rollout.put_back()
+        said = f"But {'; '.join(faults)}" if faults else "Everything is as it was."
+        if isinstance(error, ServingError):
+            raise ServingError(error.code, error.target, f"{error} {said}") from error
+        if isinstance(error, BusyError | ReleaseError | RefusedError):
+            raise type(error)(f"{error} {said}") from error
+        rollout.fleet.say(said)
+        raise

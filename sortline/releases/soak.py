@@ -1,0 +1,133 @@
+"""The soak: canary beside stable, asked the same in turns, compared by errors and by latency."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any, Final
+
+from sortline.core.errors import RefusedError, ServingError
+from sortline.core.params import Promote
+from sortline.releases.endpoints import Replica
+from sortline.releases.golden import asked, judge
+from sortline.releases.model_config import CANARY, STABLE
+from sortline.releases.pages import Counts, compare_counts, read_counts
+
+_EARLY: Final = 10  # Failed requests of canary after which there is nothing to wait for.
+
+
+@dataclass
+class Tally:
+    """What came of the requests for one label.
+
+    Attributes:
+        failed: requests without an answer that makes sense.
+        latencies_s: of the others.
+        fault: what was wrong with the first that failed.
+    """
+
+    failed: int = 0
+    latencies_s: list[float] = field(default_factory=list)
+    fault: str = ""
+
+    @property
+    def asked(self) -> int:
+        """All requests."""
+        return self.failed + len(self.latencies_s)
+
+    @property
+    def error_rate(self) -> float:
+        """Share of failed ones."""
+        return self.failed / self.asked if self.asked else 0.0
+
+    def ask(self, replica: Replica, request: Any, version: int, timeout_s: float) -> None:
+        """One more request."""
+        start = time.perf_counter()
+        try:
+            judge(replica.predict(request, timeout_s), version)
+        except (RefusedError, ServingError) as error:
+            self.failed += 1
+            self.fault = self.fault or f"{replica.target}: {error}"
+        else:
+            self.latencies_s.append(time.perf_counter() - start)
+
+
+def compare(canary: Tally, stable: Tally, settings: Promote) -> str:
+    """Why canary must not become stable; empty when it may."""
+    if canary.error_rate > stable.error_rate + settings.max_error_increase:
+        return (
+            f"{canary.failed} of {canary.asked} requests to canary failed, {stable.failed} of"
+            f" {stable.asked} to stable. First: {canary.fault}"
+        )
+    if not (canary.latencies_s and stable.latencies_s):
+        return ""
+    mine, theirs = statistics.median(canary.latencies_s), statistics.median(stable.latencies_s)
+    if mine > settings.max_latency_ratio * theirs:
+        return (
+            f"canary takes {1000 * mine:.1f} ms, stable {1000 * theirs:.1f} ms (medians of"
+            f" {len(canary.latencies_s)} and {len(stable.latencies_s)} requests); allowed is a"
+            f" ratio of {settings.max_latency_ratio:g}"
+        )
+    return ""
+
+
+@dataclass(frozen=True)
+class Soak:
+    """What is compared.
+
+    Attributes:
+        replicas: that are asked in turns.
+        golden: requests, asked in turns.
+        canary: the version with that label.
+        stable: the version with the other; None: there is none yet.
+        pages: addresses of the replicas' Prometheus pages.
+    """
+
+    replicas: Sequence[Replica]
+    golden: Sequence[Any]
+    canary: int
+    stable: int | None
+    pages: Sequence[str]
+
+    def run(self, settings: Promote) -> str:
+        """Ask until promote.soak_s is over; what was seen, in words.
+
+        Raises:
+            RefusedError: canary is worse than stable.
+            ServingError: a Prometheus page cannot be read.
+        """
+        before = self._counts(settings)
+        canary, stable = self._ask(settings)
+        if fault := compare(canary, stable, settings):
+            raise RefusedError(f"Version {self.canary} is worse than {self.stable}: {fault}")
+        for url, was, now in zip(self.pages, before, self._counts(settings), strict=True):
+            increase, ratio = settings.max_error_increase, settings.max_latency_ratio
+            if fault := compare_counts(was, now, increase, ratio):
+                raise RefusedError(f"Since version {self.canary} is canary, {url}: {fault}")
+        return f"{canary.asked} requests to canary, {canary.failed} failed" + (
+            f"; {stable.asked} to stable, {stable.failed} failed" if stable.asked else ""
+        )
+
+    def _counts(self, settings: Promote) -> list[Counts]:
+        model, timeout_s = settings.model_name, settings.call_timeout_s
+        return [read_counts(url, model, timeout_s) for url in self.pages]
+
+    def _ask(self, settings: Promote) -> tuple[Tally, Tally]:
+        canary, stable = Tally(), Tally()
+        end = time.monotonic() + settings.soak_s
+        pause_s = 1.0 / settings.soak_probes_per_s
+        for replica, request in zip(cycle(self.replicas), cycle(self.golden)):
+            at = time.monotonic()
+            pairs = [(canary, CANARY, self.canary), (stable, STABLE, self.stable)]
+            # In turns: whoever is asked second finds warmer caches.
+            for tally, label, version in pairs if canary.asked % 2 else reversed(pairs):
+                if version is not None:
+                    tally.ask(
+                        replica, asked(request, label=label), version, settings.call_timeout_s
+                    )
+            hopeless = canary.failed >= _EARLY and compare(canary, stable, settings)
+            if hopeless or time.monotonic() + pause_s >= end:
+                return canary, stable
+            time.sleep(max(0.0, at + pause_s - time.monotonic()))
+        raise ValueError("there is nothing to ask, or nobody")

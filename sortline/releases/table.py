@@ -1,0 +1,168 @@
+"""`sortline releases STORE`: the versions of a store, as a table or as JSON."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from sortline.core.errors import ServingError
+from sortline.evaluation.blessing import short
+from sortline.releases.endpoints import State
+from sortline.releases.lineage import Lineage
+from sortline.releases.model_config import Served, parse_config, served_by
+from sortline.releases.records import published_versions, read_records
+from sortline.releases.rollout import Fleet
+from sortline.releases.store import CONFIG, Store
+
+_NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version; None and empty where nothing is known.
+
+    Attributes:
+        loaded: whether the config file wants it loaded.
+        states: what each replica says of it.
+        lineage: None of a folder that is not on record.
+    """
+
+    version: int
+    labels: tuple[str, ...]
+    loaded: bool
+    states: Mapping[str, str]
+    lineage: Lineage | None
+
+
+@dataclass(frozen=True)
+class Releases:
+    """All versions, newest first, and what each replica said that could not be asked."""
+
+    store: str
+    versions: tuple[Release, ...]
+    unreachable: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it; the lineage as in lineage.json."""
+        versions = [
+            {
+                **asdict(each),
+                "lineage": each.lineage.model_dump(mode="json") if each.lineage else None,
+            }
+            for each in self.versions
+        ]
+        return {
+            "store": self.store,
+            "versions": versions,
+            "unreachable": dict(self.unreachable),
+        }
+
+
+def _ask(fleet: Fleet) -> tuple[dict[str, dict[int, State]], dict[str, str]]:
+    found, unreachable = {}, {}
+    for replica in fleet.replicas:
+        try:
+            deadline = fleet.call_deadline()
+            found[replica.target] = replica.states(fleet.model, deadline)
+        except ServingError as error:
+            unreachable[replica.target] = str(error)
+    return found, unreachable
+
+
+def read_releases(store: Store, fleet: Fleet) -> Releases:
+    """Gather what the store, the config file and the replicas say.
+
+    Raises:
+        ReleaseError: the store fails, or a file of it is damaged.
+    """
+    listed = store.list()
+    records = published_versions(listed, read_records(store, listed))
+    found = store.read(CONFIG)
+    config = parse_config(found.data if found else b"", f"{store.address}/{CONFIG}")
+    served = served_by(config, fleet.model) or Served()
+    states, unreachable = _ask(fleet)
+    unrecorded = listed.published - listed.recorded
+    releases = [
+        Release(
+            version=version,
+            labels=tuple(sorted(label for label, at in served.labels.items() if at == version)),
+            loaded=version in served.versions,
+            states={
+                target: each[version].shown for target, each in states.items() if version in each
+            },
+            lineage=records[version].lineage if version in records else None,
+        )
+        for version in sorted({*records, *unrecorded}, reverse=True)
+    ]
+    return Releases(store.address, tuple(releases), unreachable)
+
+
+def _state(release: Release, replicas: int) -> str:
+    if not replicas:
+        return "to be loaded" if release.loaded else _NOTHING
+    if not release.states:
+        return _NOTHING
+    counts = Counter(release.states.values())
+    return "; ".join(f"{state} {count}/{replicas}" for state, count in counts.most_common())
+
+
+def _verdicts(lineage: Lineage) -> str:
+    gates = lineage.blessing["verdicts"] if lineage.blessing else None
+    passed = f"{sum(v['passed'] for v in gates)}/{len(gates)} gates" if gates else "no gates"
+    server = lineage.infra_blessing["server"]["kind"] if lineage.infra_blessing else "no server"
+    said = f"{passed}, {server}"
+    return f"{said}; overridden: {lineage.override}" if lineage.override else said
+
+
+def _facts(lineage: Lineage | None) -> list[str]:
+    if lineage is None:
+        return [_NOTHING, "not on record", *[_NOTHING] * 3]
+    accuracy, made = (lineage.metrics or {}).get("accuracy"), lineage.made
+    data = short(made.data)[:8] if made.data else _NOTHING
+    commit = made.git_commit[:8] if made.git_commit else _NOTHING
+    return [
+        _NOTHING if accuracy is None else f"{accuracy:.2%}",
+        _verdicts(lineage),
+        f"{data}\n{commit}{'+' if made.git_dirty else ''}",
+        lineage.published_at.replace("T", "\n").removesuffix("Z"),
+        lineage.published_by,
+    ]
+
+
+# Least widths that make 80 columns together; words are folded in the ones that can grow.
+_COLUMNS = {
+    "version": 7,
+    "labels": 6,
+    "state": 9,
+    "accuracy": 8,
+    "verdicts": 12,
+    "data, git": 9,
+    "UTC": 10,
+    "who": 8,
+}
+
+
+def table(releases: Releases, replicas: int) -> Table:
+    """One row a version; a `+` after the git revision: the tree had changes."""
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column, width in _COLUMNS.items():
+        drawn.add_column(column, min_width=width, overflow="fold")
+    for each in releases.versions:
+        labels = Text("\n".join(each.labels) or _NOTHING, "green" if each.labels else "")
+        cells = [Text(cell) for cell in (_state(each, replicas), *_facts(each.lineage))]
+        drawn.add_row(Text(str(each.version)), labels, *cells)
+    return drawn
+
+
+def warnings(releases: Releases) -> Sequence[str]:
+    """What somebody should know of versions that may still be promoted, one line each."""
+    return [
+        f"version {each.version}: {warning}"
+        for each in releases.versions
+        if each.lineage
+        for warning in each.lineage.warnings
+    ]

@@ -1,0 +1,1 @@
+"""A model server here, infra validation, predict."""

@@ -1,0 +1,1 @@
+"""The drawn datasets; nothing imports this."""

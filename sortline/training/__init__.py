@@ -1,0 +1,1 @@
+"""Backbones, weights, features and the two phases."""

@@ -1,0 +1,102 @@
+"""A change of code re-runs the steps that it can reach, and no other; none is forgotten."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sortline.core.params import read_yaml
+
+ROOT = Path(__file__).parents[2]
+_PARTS = ("pipeline_steps", "sortline", "plugins")
+_RECORD = "mobilenet_v2_0.35_96.json"  # How those weights came about: for people.
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkout")
+    for part in _PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    return folder
+
+
+def lists(folder: Path) -> dict[str, str]:
+    subprocess.run([sys.executable, "-m", "sortline.core.closure"], cwd=folder, check=True)
+    return {path.stem: path.read_text() for path in (folder / "code").iterdir()}
+
+
+def changed_by(folder: Path, name: str, text: str = "\n# A remark.\n") -> set[str]:
+    """The steps whose list is another one after a change of a file, which is undone again."""
+    path, before = folder / name, lists(folder)
+    kept = path.read_bytes()
+    path.write_bytes(kept + text.encode())
+    try:
+        after = lists(folder)
+    finally:
+        path.write_bytes(kept)
+    return {step for step in before if before[step] != after[step]}
+
+
+def imported_by(step: str) -> set[str]:
+    """Files of the checkout that Python reads for a step, as Python itself tells."""
+    program = f"""
+import sys
+import pipeline_steps.{step}
+for module in list(sys.modules.values()):
+    if module.__name__.split(".")[0] in {_PARTS!r} and getattr(module, "__file__", None):
+        print(module.__file__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return {Path(line).relative_to(ROOT).as_posix() for line in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("step", ["augment", "gate", "fine_tune_phase2"])
+def test_whatever_python_imports_for_a_step_is_on_its_list(checkout: Path, step: str) -> None:
+    listed = {line.split("  ")[1] for line in lists(checkout)[step].splitlines()}
+    assert imported_by(step) <= listed
+
+
+def test_a_change_reaches_exactly_the_steps_that_import_it(checkout: Path) -> None:
+    assert changed_by(checkout, "sortline/standin/server.py") == set()
+    assert changed_by(checkout, "sortline/synthetic/scene.py") == set()
+    assert changed_by(checkout, "sortline/cli/main.py") == set()
+    assert changed_by(checkout, "pipeline_steps/gate.py") == {"gate"}
+    assert changed_by(checkout, "sortline/training/loop.py") == {"train_phase1", "fine_tune_phase2"}
+    everywhere = set(lists(checkout))
+    assert changed_by(checkout, "sortline/core/errors.py") == everywhere
+
+
+def test_a_file_beside_the_code_counts_where_it_is_read(checkout: Path) -> None:
+    style = "sortline/reporting/templates/data_docs.css"
+    assert changed_by(checkout, style) == {"validate"}
+    assert changed_by(checkout, "sortline/reporting/templates/report.html.j2") == set()
+
+
+def test_every_file_beside_the_code_is_named_by_a_module() -> None:
+    """One that no module names would be read by a step without being on its list."""
+    modules = [path.read_text() for path in sorted((ROOT / "sortline").rglob("*.py"))]
+    texts = [
+        node.value
+        for text in modules
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    texts += [path.read_text() for path in (ROOT / "sortline").rglob("*.j2")]
+    beside = [
+        path
+        for path in (ROOT / "sortline").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != _RECORD
+    ]
+    assert beside
+    assert [path for path in beside if not any(path.name in text for text in texts)] == []
+
+
+def test_the_stage_that_lists_depends_on_all_that_it_reads() -> None:
+    stage = read_yaml(ROOT / "dvc.yaml")["stages"]["code"]
+    assert set(stage["deps"]) == set(_PARTS)
