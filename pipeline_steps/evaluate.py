@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sortline.core.artifacts import Paths, atomic_dir, read_json, require, write_json
+from sortline.core.artifacts import Paths, atomic_dir, read_json, read_verified, require, write_json
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
 from sortline.core.params import Params
@@ -27,7 +27,7 @@ from sortline.evaluation.litert_scores import score_litert
 from sortline.evaluation.ranking import pr_auc, roc_auc
 from sortline.model.contract import model_digest
 from sortline.model.local_model import load_model
-from sortline.model.scoring import Scores, read_listed, score_files
+from sortline.model.scoring import Scores, score_files
 from sortline.reporting.evaluation import INVALID, draw_figures, draw_mistakes
 
 _DECIMALS = 6
@@ -170,7 +170,7 @@ def _latency_bytes(rows: pd.DataFrame, root: Path) -> list[bytes]:
     every = max(1, len(valid) // _LATENCY_FILES)
     chosen = valid.iloc[::every].head(_LATENCY_FILES)
     listed = zip(chosen["path"], chosen["sha256"], strict=True)
-    return [read_listed(root / path, sha256) for path, sha256 in listed]
+    return [read_verified(root / path, sha256) for path, sha256 in listed]
 
 
 def held_out(paths: Paths) -> pd.DataFrame:

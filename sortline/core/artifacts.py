@@ -1,7 +1,8 @@
 """Files of the graph: where they are, how they are written whole, and what their hashes are.
 
 Everything a step writes goes to a hidden sibling, `.NAME.partial`, and is renamed into place when
-it is complete. A killed step leaves at most such a sibling, which its next run removes.
+it is complete. A killed step leaves at most such siblings, which its next run removes; if it was
+killed between setting the old folder aside and renaming the new one, the old one comes back first.
 """
 
 import fcntl
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sortline.core.errors import ArtifactError, BusyError
+from sortline.core.errors import ArtifactError, BusyError, DataError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -119,23 +120,58 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def atomic_dir(target: Path) -> Iterator[Path]:
-    """A new folder that replaces `target` when the block ends, and vanishes when it raises."""
-    partial = _partial(target)
+def scratch_dir(target: Path, purpose: str = "") -> Iterator[Path]:
+    """A new hidden folder beside `target`, gone when the block ends."""
+    folder = target.with_name(f".{target.name}{purpose}.partial")
+    remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old.partial")
+
+
+def recover_dir(target: Path) -> None:
+    """Undo a swap that was killed between its two renames; finish one that was killed after them.
+
+    `atomic_dir` does this by itself; who reads a folder before replacing it calls it first.
+    """
+    if _aside(target).exists() and not target.exists():
+        _aside(target).rename(target)
+    remove(_aside(target))
+
+
+def _swap(new: Path, target: Path) -> None:
+    # A folder cannot replace another in one step: the old one is set aside, and removed last.
+    try:
+        if target.exists():
+            target.rename(_aside(target))
+        new.rename(target)
+    finally:
+        recover_dir(target)
+
+
+@contextmanager
+def atomic_dir(target: Path, partial: Path | None = None) -> Iterator[Path]:
+    """A new folder that replaces `target` when the block ends, and vanishes when it raises.
+
+    Args:
+        target: a folder, or nothing yet.
+        partial: the new folder's path until then, on the same disk; else `.NAME.partial`.
+    """
+    recover_dir(target)
+    partial = partial or _partial(target)
     remove(partial)
     partial.mkdir(parents=True)
     try:
         yield partial
-    except BaseException:
+        _swap(partial, target)
+    finally:
         remove(partial)
-        raise
-    # A folder cannot replace another in one step: the old one is set aside, and removed last.
-    aside = target.with_name(f".{target.name}.old.partial")
-    remove(aside)
-    if target.exists():
-        target.rename(aside)
-    partial.rename(target)
-    remove(aside)
 
 
 @contextmanager
@@ -196,6 +232,32 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def read_verified(
+    path: Path, sha256: str, *, was: str = "validated", command: str = "dvc repro validate"
+) -> bytes:
+    """The bytes of a file that was listed with its SHA-256.
+
+    Args:
+        path: the file.
+        sha256: of the bytes that were seen then, in hex.
+        was: what was done to it then.
+        command: that does it again.
+
+    Raises:
+        DataError: it is gone, or has changed since.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing, and it was {was}. Run `{command}` again.") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(
+            f"{path} is not the file that was {was}: its SHA-256 is not {sha256[:12]}... . Run"
+            f" `{command}` again, or bring the file back (`dvc checkout`)."
+        )
+    return data
+
+
 def sha256_json(value: Any) -> str:
     """SHA-256 of a value's canonical JSON, in hex: a key made of several facts."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -211,6 +273,9 @@ def digest_tree(folder: Path) -> str:
 @contextmanager
 def exclusive(lock: Path, what: str) -> Iterator[None]:
     """Hold `lock` for the length of the block; the kernel frees it even after SIGKILL.
+
+    By `flock`: on NFS it holds between machines from version 4 on, and an older or `nolock` mount
+    keeps it to one machine. (filelock is the same call on Unix, and would add Windows alone.)
 
     Raises:
         BusyError: another process holds it. Nothing waits: two at once are a mistake.

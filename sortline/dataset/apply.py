@@ -12,15 +12,12 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from sortline.core.artifacts import remove, sha256_file
+from sortline.core.artifacts import atomic_dir, read_verified, recover_dir, remove
 from sortline.core.errors import DataError
 from sortline.dataset.dataset_folder import (
     CORE,
     dataset_files,
-    exchange,
     link_tree,
-    recover,
-    scratch,
     write_core,
 )
 from sortline.dataset.layout import free_name
@@ -90,10 +87,7 @@ def _check(change: Change, data: Path, labels: set[str]) -> None:
             f" {KEEP}, {REMOVE}, or one of: {', '.join(sorted(labels))}."
         )
     file = data.parent / change.path
-    if not file.is_file():
-        raise DataError(f"{change.path} is not there. It was audited: run the audit again.")
-    if sha256_file(file) != change.sha256:
-        raise DataError(f"{change.path} is not the image that was audited. Run the audit again.")
+    read_verified(file, change.sha256, was="audited", command="sortline labels audit")
 
 
 def _moved(change: Change, new: Path) -> PurePosixPath | None:
@@ -140,18 +134,17 @@ def apply(reviewed: Path, data: Path) -> Applied:
     Raises:
         DataError: see the module's docstring.
     """
-    recover(data)
+    recover_dir(data)
     changes, kept = read_decisions(reviewed)
     labels = {label for _, _, label in dataset_files(data)}
     for change in changes:
         _check(change, data, labels)
     if changes:
-        with scratch(data, ".labels") as new:
+        with atomic_dir(data) as new:
             link_tree(data, new)
             moves = _carry_out(changes, new, data)
             _rewrite_core(new, moves)
             _check_filled(new, labels)
-            exchange(new, data)
     removed = sum(change.label is None for change in changes)
     return Applied(len(changes) - removed, removed, kept)
 

@@ -1,17 +1,14 @@
-"""The dataset's folder: what lies in it, and how a new version of it takes its place.
+"""The dataset's folder: what lies in it, and how what is kept gets into a new version of it.
 
-A new version is built in a hidden sibling and exchanged for the old one by renaming. What is kept
-is linked, never written to: DVC's cache may be behind every file.
+It is linked, never written to: DVC's cache may be behind every file.
 """
 
 import csv
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-from sortline.core.artifacts import remove
 from sortline.core.params import SPLITS, Split
 from sortline.dataset.layout import is_hidden
 
@@ -33,40 +30,6 @@ def write_core(target: Path, paths: Iterable[str]) -> None:
     with target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([["path"], *([path] for path in sorted(paths))])
-
-
-def _sibling(target: Path, what: str = "") -> Path:
-    return target.with_name(f".{target.name}{what}.partial")
-
-
-@contextmanager
-def scratch(target: Path, what: str = "") -> Iterator[Path]:
-    """A new hidden folder beside `target`, gone when the block ends."""
-    folder = _sibling(target, what)
-    remove(folder)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        remove(folder)
-
-
-def recover(target: Path) -> None:
-    """Undo an exchange that was killed between its two renames; finish one killed after them."""
-    old = _sibling(target, ".old")
-    if old.exists() and not target.exists():
-        old.rename(target)
-    remove(old)
-
-
-def exchange(new: Path, target: Path) -> None:
-    """Put the folder `new` in the place of `target`; see `recover` for a kill in between."""
-    try:
-        if target.exists():
-            target.rename(_sibling(target, ".old"))
-        new.rename(target)
-    finally:
-        recover(target)
 
 
 def link_tree(source: Path, target: Path) -> None:

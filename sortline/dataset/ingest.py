@@ -15,16 +15,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sortline.core.artifacts import Paths, exclusive
+from sortline.core.artifacts import Paths, atomic_dir, exclusive, recover_dir, scratch_dir
 from sortline.core.errors import DataError
 from sortline.core.params import SPLITS, load_params
+from sortline.core.storage import is_remote
 from sortline.dataset.dataset_folder import (
     CORE,
     dataset_files,
-    exchange,
     link_tree,
-    recover,
-    scratch,
     write_core,
 )
 from sortline.dataset.ingest_report import (
@@ -83,9 +81,9 @@ def ingest(source: str, data: Path, settings: Settings, *, add: bool = False) ->
     """
     target = data.resolve()
     with exclusive(target.parent / ".sortline" / "ingest.lock", "sortline ingest"):
-        recover(target)
+        recover_dir(target)
         _check_arguments(source, data, add)
-        with scratch(target, ".fetched") as staging:
+        with scratch_dir(target, ".fetched") as staging:
             files = read_source(source, staging)
             plan = _plan(source, files, target if add else None, settings, staging)
             reports = target.parent / "artifacts" / "ingest"
@@ -109,7 +107,7 @@ def command(source: str, data: Path, *, add: bool, seed: int | None) -> None:
 
 
 def _check_overlap(source: str, data: Path) -> None:
-    if source.startswith("s3://"):
+    if is_remote(source):
         return
     path, target = Path(source).resolve(), data.resolve()
     if path == target or target in path.parents or path in target.parents:
@@ -266,7 +264,7 @@ def _check_complete(result: Ingested, labels: set[str]) -> None:
 
 
 def _build(target: Path, plan: _Plan, staging: Path, add: bool) -> None:
-    with scratch(target) as new:
+    with atomic_dir(target) as new:
         if add:
             link_tree(target, new)
         for folder in {(one.split, one.label) for one in plan.pictures}:
@@ -283,4 +281,3 @@ def _build(target: Path, plan: _Plan, staging: Path, add: bool) -> None:
         if not (new / CORE).exists():
             core = [one for one in plan.fixed or plan.pictures if one.split == "test"]
             write_core(new / CORE, [f"{target.name}/test/{one.label}/{one.name}" for one in core])
-        exchange(new, target)

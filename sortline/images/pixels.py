@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from sortline.core.artifacts import sha256_file
-from sortline.core.errors import DataError
 from sortline.images.decode import decode_image
 from sortline.images.views import apply_view
 
@@ -21,19 +19,6 @@ _AHEAD = 2  # Batches decoded while the network works on one: memory stays small
 def fingerprint() -> dict[str, str | int]:
     """What besides an image's bytes and its view decides its pixels: TensorFlow, and our code."""
     return {"tensorflow": tf.__version__, "arithmetic": _ARITHMETIC}
-
-
-def check_file(path: Path, sha256: str) -> None:
-    """Make sure that a file is still the one that was listed.
-
-    Raises:
-        DataError: its bytes have changed.
-    """
-    if sha256_file(path) != sha256:
-        raise DataError(
-            f"{path} is not the file that was validated. Run `dvc repro validate` again, or"
-            " `dvc checkout data.dvc` to have the pinned one back."
-        )
 
 
 def pixel_batches(

@@ -16,11 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from sortline.core.artifacts import read_json, require, sha256_file
+from sortline.core.artifacts import read_json, read_verified
 from sortline.core.errors import ArtifactError
 from sortline.core.quiet import silenced_stderr
 from sortline.images.decode import decode_and_resize
-from sortline.model.scoring import read_listed
 from sortline.training.litert_file import SIGNATURE
 
 FACTS: Final = "facts.json"
@@ -112,14 +111,15 @@ def read_pixels(files: pd.DataFrame, root: Path, size_px: int) -> Iterator[Pixel
         input_signature=[tf.TensorSpec([], tf.string)],
     )
     for path, sha256 in zip(files["path"], files["sha256"], strict=True):
-        yield decode(tf.constant(read_listed(root / path, sha256))).numpy()
+        yield decode(tf.constant(read_verified(root / path, sha256))).numpy()
 
 
 def read_litert(folder: Path, model_digest: str) -> dict[str, bytes]:
     """The files by kind, as facts.json names them.
 
     Raises:
-        ArtifactError: they are missing, changed, or of another model than this digest's.
+        ArtifactError: they are of another model than this digest's.
+        DataError: one is missing, or has changed.
     """
     facts = read_json(folder / FACTS, _MADE_BY)
     try:
@@ -132,7 +132,7 @@ def read_litert(folder: Path, model_digest: str) -> dict[str, bytes]:
             f"{folder} is of the model {str(digest)[:12]}, not of {model_digest[:12]}, which is"
             f" exported now. Run `{_MADE_BY}`."
         )
-    for name, sha256 in listed.values():
-        if sha256_file(require(folder / name, _MADE_BY)) != sha256:
-            raise ArtifactError(f"{folder / name} was changed since it was made. Run `{_MADE_BY}`.")
-    return {kind: (folder / name).read_bytes() for kind, (name, _) in listed.items()}
+    return {
+        kind: read_verified(folder / name, sha256, was="exported", command=_MADE_BY)
+        for kind, (name, sha256) in listed.items()
+    }

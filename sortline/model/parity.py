@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
+from sortline.core.artifacts import read_verified
 from sortline.core.errors import ExportError
 from sortline.images.decode import decode_and_resize
 from sortline.model.local_model import Predictions, Served
-from sortline.model.scoring import read_listed
 from sortline.training.calibration import probabilities
 
 MAX_DIFFERENCE = 1e-5
@@ -37,7 +37,7 @@ def batches(files: pd.DataFrame, root: Path, size: int) -> Iterator[list[bytes]]
     """
     listed = list(zip(files["path"], files["sha256"], strict=True))
     for start in range(0, len(listed), size):
-        yield [read_listed(root / path, sha256) for path, sha256 in listed[start : start + size]]
+        yield [read_verified(root / path, sha256) for path, sha256 in listed[start : start + size]]
 
 
 def parity_files(files: pd.DataFrame, images: int) -> pd.DataFrame:

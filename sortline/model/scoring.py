@@ -1,6 +1,5 @@
 """Feed raw files to an exported model: the same bytes to the candidate and to the champion."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
+from sortline.core.artifacts import read_verified
 from sortline.core.errors import DataError
 from sortline.core.refusal import REFUSED_CLASS_ID
 from sortline.model.local_model import Served
@@ -49,31 +49,11 @@ class Scores:
         ]
 
 
-def read_listed(path: Path, sha256: str) -> bytes:
-    """A file's bytes, which must be the ones that were listed.
-
-    Raises:
-        DataError: the file is gone, or has changed since `validate`.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} is missing, and the manifest lists it. Run `dvc repro validate`."
-        ) from None
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(
-            f"{path} is not the file that was validated (its sha256 is not {sha256[:12]}...)."
-            " Run `dvc repro`: the steps that depend on it run again."
-        )
-    return data
-
-
 def _batches(files: pd.DataFrame, root: Path) -> Iterator[list[bytes]]:
     listed = list(zip(files["path"], files["sha256"], strict=True))
     for start in range(0, len(listed), _BATCH_FILES):
         chunk = listed[start : start + _BATCH_FILES]
-        yield [read_listed(root / path, sha256) for path, sha256 in chunk]
+        yield [read_verified(root / path, sha256) for path, sha256 in chunk]
 
 
 def score_files(model: Served, files: pd.DataFrame, root: Path, what: str) -> Scores:

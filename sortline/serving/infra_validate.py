@@ -7,7 +7,6 @@ reports/infra_blessing.json.
 Refuses: a server that does not start, does not load the model in time, or answers something else.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +14,16 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from sortline.core.artifacts import Paths, digest_tree, exclusive, read_json, require, write_json
-from sortline.core.errors import ArtifactError, DataError, RefusedError
+from sortline.core.artifacts import (
+    Paths,
+    digest_tree,
+    exclusive,
+    read_json,
+    read_verified,
+    require,
+    write_json,
+)
+from sortline.core.errors import ArtifactError, RefusedError
 from sortline.core.params import Params, load_params
 from sortline.model.contract import verify
 from sortline.serving.assembly import assemble
@@ -75,25 +82,12 @@ def read_evaluated(paths: Paths) -> pd.DataFrame:
     return valid
 
 
-def _read(path: Path, sha256: str) -> bytes:
-    # As scoring.py does it, which would bring TensorFlow into this process beside the server's.
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path} is missing, and evaluation has seen it. Run `{_EVALUATED}`."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"{path} is not the file that was evaluated. Run `{_EVALUATED}`.")
-    return data
-
-
 def _expected(rows: pd.DataFrame, data: Path) -> list[Expected]:
     columns = [name for name in rows.columns if name.startswith("p_")]
     return [
         Expected(
             row["path"],
-            _read(data / row["path"], row["sha256"]),
+            read_verified(data / row["path"], row["sha256"], was="evaluated", command=_EVALUATED),
             row["predicted"],
             tuple(float(row[name]) for name in columns),
         )

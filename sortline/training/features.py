@@ -84,7 +84,7 @@ class Extractor:
     model: keras.Model
     identities: tuple[Mapping[str, Any], ...]
     pixels: Pixels
-    check: Callable[[Path, str], None]
+    check: Callable[[Path, str], object]
 
     @property
     def label(self) -> str:

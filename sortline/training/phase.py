@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sortline.core.artifacts import Paths, require, sha256_json
+from sortline.core.artifacts import Paths, read_verified, require, sha256_json
 from sortline.core.errors import DataError
 from sortline.core.params import Objective, Params
 from sortline.images import views as view_plan
-from sortline.images.pixels import check_file, fingerprint, pixel_batches
+from sortline.images.pixels import fingerprint, pixel_batches
 from sortline.training.backbones import ARCHITECTURES
 from sortline.training.batches import Examples, Streamed, balanced_weights, one_hot
 from sortline.training.devices import OneDevice, current, has_accelerator
@@ -102,7 +102,7 @@ def read_dataset(paths: Paths) -> Dataset:
 def extractor_of(model: keras.Model, *identities: dict[str, Any]) -> Extractor:
     """The frozen network `model`, one identity an output, fed with this project's pixels."""
     named = tuple({**identity, "pixels": fingerprint()} for identity in identities)
-    return Extractor(model, named, pixel_batches, check_file)
+    return Extractor(model, named, pixel_batches, read_verified)
 
 
 def _examples(

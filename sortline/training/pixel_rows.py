@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sortline.images.pixels import check_file, pixel_batches
+from sortline.core.artifacts import read_verified
+from sortline.images.pixels import pixel_batches
 from sortline.training.features import Views
 
 Array = npt.NDArray[Any]
@@ -29,7 +30,7 @@ class PixelRows:
 
     def __init__(self, views: Views, size_px: int) -> None:
         for file, sha256 in dict.fromkeys(zip(views.files, views.sha256, strict=True)):
-            check_file(file, sha256)
+            read_verified(file, sha256)
         self.views, self.size_px = views, size_px
 
     def batches(self, rows: Array, batch_size: int) -> Iterator[Array]:

@@ -1,6 +1,8 @@
 """Outputs appear whole or not at all, and two runs do not meet."""
 
 import errno
+import hashlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +16,12 @@ from sortline.core.artifacts import (
     digest_tree,
     exclusive,
     read_json,
+    read_verified,
+    recover_dir,
     write_json,
 )
 from sortline.core.entry import exit_code_of
-from sortline.core.errors import ArtifactError, BusyError, RefusedError, SortlineError
+from sortline.core.errors import ArtifactError, BusyError, DataError, RefusedError, SortlineError
 
 
 class _StopError(Exception):
@@ -141,3 +145,57 @@ def test_state_may_lie_outside_of_the_repository(
     assert Paths(tmp_path / "copy").state == tmp_path / "state"
     monkeypatch.delenv("SORTLINE_STATE_DIR")
     assert Paths(tmp_path).state == tmp_path / ".sortline"
+
+
+_KILLED_SWAP = """
+import os, signal, sys
+from pathlib import Path
+from sortline.core import artifacts
+
+seen, last = [], int(sys.argv[2])
+def deadly(owner, name):
+    kept = getattr(owner, name)
+    def call(*arguments, **named):
+        seen.append(name)
+        if len(seen) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kept(*arguments, **named)
+    setattr(owner, name, call)
+deadly(Path, "rename")
+deadly(Path, "mkdir")
+deadly(artifacts, "remove")
+with artifacts.atomic_dir(Path(sys.argv[1])) as folder:
+    (folder / "a").write_text("new")
+"""
+
+
+def test_a_kill_at_any_moment_of_a_swap_loses_neither_folder(tmp_path: Path) -> None:
+    ends, died = [], 0
+    for moment in range(1, 12):
+        target = tmp_path / str(moment) / "out"
+        target.mkdir(parents=True)
+        (target / "a").write_text("old")
+        command = [sys.executable, "-c", _KILLED_SWAP, str(target), str(moment)]
+        died += subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        recover_dir(target)
+        ends.append((target / "a").read_text())
+        with atomic_dir(target) as folder:
+            (folder / "a").write_text("next")
+        assert (target / "a").read_text() == "next"
+        assert [path.name for path in target.parent.iterdir()] == ["out"]
+    assert 6 <= died < 11, "it was to die at every moment, and to end at last"
+    assert ends == sorted(ends, reverse=True), "old until the swap, new from then on"
+    assert {"old", "new"} == set(ends)
+
+
+def test_a_file_that_changed_or_went_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"picture")
+    sha256 = hashlib.sha256(b"picture").hexdigest()
+    assert read_verified(file, sha256) == b"picture"
+    file.write_bytes(b"another")
+    with pytest.raises(DataError, match=r"not the file that was validated.*dvc repro validate"):
+        read_verified(file, sha256)
+    file.unlink()
+    with pytest.raises(DataError, match=r"is missing, and it was scored. Run `x` again"):
+        read_verified(file, sha256, was="scored", command="x")

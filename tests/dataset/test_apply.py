@@ -76,7 +76,7 @@ def test_a_decision_that_cannot_be_carried_out_changes_nothing(
 def test_an_image_that_was_changed_since_the_audit_is_not_touched(data: Path) -> None:
     decided = review(data, train__glass__a="remove")
     (data / FILES[0]).write_bytes((data / FILES[1]).read_bytes())
-    with pytest.raises(DataError, match="not the image that was audited"):
+    with pytest.raises(DataError, match="not the file that was audited"):
         apply(decided, data)
 
 

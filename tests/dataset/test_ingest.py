@@ -22,9 +22,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sortline.cli.main import app
-from sortline.core.artifacts import exclusive
+from sortline.core.artifacts import exclusive, recover_dir
 from sortline.core.errors import BusyError, DataError
-from sortline.dataset import dataset_folder, ingest
+from sortline.dataset import ingest
 from sortline.dataset.checking import encode, upright
 from sortline.dataset.ingest_report import Ingested, print_result
 from sortline.images.header import Format, read_header
@@ -293,10 +293,11 @@ def check_image(path, *, max_pixels, staging):
 checking.check_image = check_image
 sys.modules[checking.__name__] = checking
 
+from sortline.core import artifacts
 from sortline.dataset import dataset_folder, ingest, sources, archives
 owner, name, calls = sys.argv[4], sys.argv[5], int(sys.argv[6])
-owner = Path if owner == "Path" else {
-    m.__name__.rpartition(".")[2]: m for m in (dataset_folder, ingest, sources, archives)}[owner]
+modules = (artifacts, dataset_folder, ingest, sources, archives)
+owner = Path if owner == "Path" else {m.__name__.rpartition(".")[2]: m for m in modules}[owner]
 kept, seen = getattr(owner, name), []
 def deadly(*args, **kwargs):
     seen.append(1)
@@ -317,10 +318,10 @@ ingest.ingest(sys.argv[1], Path(sys.argv[2]), settings, add=sys.argv[3] == "add"
         pytest.param("ingest", "link_tree", 1, "nothing built", marks=pytest.mark.slow),
         pytest.param("dataset_folder", "_link", 10, "half linked", marks=pytest.mark.slow),
         ("Path", "rename", 3, "half written"),
-        pytest.param("ingest", "exchange", 1, "built", marks=pytest.mark.slow),
+        pytest.param("artifacts", "_swap", 1, "built", marks=pytest.mark.slow),
         pytest.param("Path", "rename", 18, "before the old one is moved", marks=pytest.mark.slow),
         ("Path", "rename", 19, "between the two renames"),
-        ("dataset_folder", "recover", 1, "exchanged"),
+        ("artifacts", "recover_dir", 2, "exchanged"),
     ],
 )
 def test_a_kill_leaves_the_dataset_as_it_was_and_the_next_run_works(
@@ -342,7 +343,7 @@ def test_a_kill_leaves_the_dataset_as_it_was_and_the_next_run_works(
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     if what == "between the two renames":
         assert not data.exists()  # For some microseconds; any later ingest brings it back.
-        dataset_folder.recover(data)
+        recover_dir(data)
     after = tree(data)
     assert after == before or (what == "exchanged" and len(after) == len(before) + 17)
     again = ingest.ingest(str(tmp_path / "more.tar"), data, SETTINGS, add=True)
