@@ -88,7 +88,7 @@ def champion_use(
 ) -> None:
     """Verify a model, and make it the champion."""
     from sortline.core.artifacts import Paths
-    from sortline.evaluation.use import use_command
+    from sortline.evaluation.replace_champion import use_command
 
     use_command(uri, Paths(Path.cwd()))
 
@@ -97,7 +97,7 @@ def champion_use(
 def champion_show() -> None:
     """Say which model the champion is."""
     from sortline.core.artifacts import Paths
-    from sortline.evaluation.use import show_command
+    from sortline.evaluation.replace_champion import show_command
 
     show_command(Paths(Path.cwd()))
 

@@ -1,4 +1,4 @@
-"""Where images come from: a folder, a zip or tar of one, or an `s3://` prefix.
+"""Where images come from: a folder, a zip or tar of one, or a prefix of a bucket.
 
 Every kind gives the same: a list of files by their paths in the source, each with a local path to
 its bytes. Hidden files are left out; links are followed only inside the source.
@@ -7,20 +7,16 @@ its bytes. Hidden files are left out; links are followed only inside the source.
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sortline.core.errors import DataError
+from sortline.core.storage import is_remote, open_storage
 from sortline.dataset.archives import unpack
 from sortline.dataset.layout import Place, is_hidden, place_all, readable
 from sortline.dataset.threads import map_in_threads
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-_S3_THREADS = 16  # Downloads wait for the network, not for the CPU.
+_THREADS = 16  # Downloads wait for the network, not for the CPU.
 
 
 @dataclass(frozen=True)
@@ -37,13 +33,13 @@ def read_source(source: str, staging: Path) -> list[SourceFile]:
     """List the files of a source, sorted by path; archives and buckets are copied into `staging`.
 
     Args:
-        source: a folder, an archive or `s3://bucket/prefix`.
+        source: a folder, an archive or a bucket's address, such as `s3://bucket/prefix`.
         staging: an existing empty folder, on the disk of the dataset.
 
     Raises:
         DataError: it is missing, not one of those, hostile, damaged or cannot be fetched whole.
     """
-    if source.startswith("s3://"):
+    if is_remote(source):
         files = _read_bucket(source, staging)
     elif (path := Path(source)).is_dir():
         files = list(_read_folder(path))
@@ -101,59 +97,17 @@ def _folder_file(top: Path, path: Path) -> SourceFile:
     return SourceFile(shown, path)
 
 
-def _bucket_and_prefix(url: str) -> tuple[str, str]:
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise DataError(f"{url} names no bucket. Write s3://bucket/prefix.")
-    return bucket, prefix.rstrip("/") + "/" if prefix.strip("/") else ""
+def _read_bucket(address: str, staging: Path) -> list[SourceFile]:
+    with open_storage(address, error=DataError) as storage:
+        names = [name for name in storage.names() if not is_hidden(name)]
+        places = place_all(names)
 
+        def fetch(job: tuple[int, str]) -> SourceFile:
+            number, name = job
+            if not isinstance(places[number], Place):
+                return SourceFile(name, None)
+            local = staging / f"{number:08d}"
+            storage.save(name, local)
+            return SourceFile(name, local)
 
-def _list_keys(client: "S3Client", bucket: str, prefix: str, url: str) -> list[str]:
-    keys, complete = [], False
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        keys += [entry["Key"] for entry in page.get("Contents", [])]
-        complete = not page.get("IsTruncated", False)
-    if not complete:  # botocore takes a cut page without a token for the last one.
-        raise DataError(f"{url}: the listing broke off after {len(keys)} keys. Try again.")
-    return [key for key in keys if not key.endswith("/")]  # Those mark folders.
-
-
-def _read_bucket(url: str, staging: Path) -> list[SourceFile]:
-    import boto3
-    from boto3.exceptions import Boto3Error
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, prefix = _bucket_and_prefix(url)
-    try:
-        config = Config(max_pool_connections=_S3_THREADS)
-        with closing(boto3.client("s3", config=config)) as client:
-            keys = sorted(_list_keys(client, bucket, prefix, url))
-            return _download(client, bucket, prefix, keys, staging)
-    except (Boto3Error, BotoCoreError, ClientError) as error:
-        raise DataError(
-            f"{url} could not be read whole: {error}. Nothing of it was used. Check the address,"
-            " the credentials and, unless it is AWS's own S3, AWS_ENDPOINT_URL; then try again."
-        ) from error
-
-
-def _download(
-    client: "S3Client", bucket: str, prefix: str, keys: list[str], staging: Path
-) -> list[SourceFile]:
-    from boto3.s3.transfer import TransferConfig
-
-    config = TransferConfig(use_threads=False)
-    paths = [key.removeprefix(prefix) for key in keys]
-    shown = [(key, path) for key, path in zip(keys, paths, strict=True) if not is_hidden(path)]
-    places = place_all([path for _, path in shown])
-
-    def fetch(job: tuple[int, str, str]) -> SourceFile:
-        number, key, path = job
-        if not isinstance(places[number], Place):
-            return SourceFile(path, None)
-        local = staging / f"{number:08d}"
-        client.download_file(bucket, key, str(local), Config=config)
-        return SourceFile(path, local)
-
-    jobs = [(number, key, path) for number, (key, path) in enumerate(shown)]
-    return map_in_threads(fetch, jobs, what="fetching", threads=_S3_THREADS)
+        return map_in_threads(fetch, list(enumerate(names)), what="fetching", threads=_THREADS)

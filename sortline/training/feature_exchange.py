@@ -1,15 +1,14 @@
 """Features computed elsewhere: shards are immutable, so exchanging them is copying files.
 
-The other side is a folder, or any address that fsspec knows (s3://bucket/prefix with s3fs).
+The other side is a folder or a bucket, as `core.storage` knows them.
 """
 
 from pathlib import Path
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
 from sortline.core.errors import ArtifactError
+from sortline.core.storage import Storage, open_storage
 from sortline.training.feature_store import SUFFIX, beside
 
 _SPACE = "space.json"
@@ -22,54 +21,46 @@ def _is_ours(name: str) -> bool:
     return len(parts) == 2 and not hidden and (parts[1] == _SPACE or name.endswith(SUFFIX))
 
 
-def _names(files: fsspec.AbstractFileSystem, root: str) -> list[str]:
-    listed = files.find(root) if files.exists(root) else []
-    names = (path.removeprefix(root).lstrip("/") for path in listed)
+def _names(storage: Storage) -> list[str]:
     # A space before its shards: what is interrupted is never rows of nothing.
-    return sorted((name for name in names if _is_ours(name)), key=lambda n: (n[-4:] != "json", n))
+    names = filter(_is_ours, storage.names())
+    return sorted(names, key=lambda name: (not name.endswith(_SPACE), name))
 
 
-def _opened(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    try:
-        files, root = fsspec.core.url_to_fs(uri)
-    except (ImportError, ValueError) as error:
-        raise ArtifactError(f"{uri} cannot be reached: {error}.") from error
-    return files, root.rstrip("/")
-
-
-def pull(cache: Path, uri: str) -> int:
+def pull(cache: Path, address: str) -> int:
     """Copy what the other side has and this cache lacks; the number of shards copied.
 
     Raises:
-        ArtifactError: the address is of a kind that nothing installed can reach, or holds nothing.
+        ParamsError: the address is none of a storage.
+        ArtifactError: the other side cannot be read, or holds nothing.
     """
-    files, root = _opened(uri)
-    names = _names(files, root)
-    if not names:
-        raise ArtifactError(f"{uri} holds no features. Fill it by `sortline cache push {uri}`.")
-    lacking = [name for name in names if not (cache / name).is_file()]
-    for name in tqdm(lacking, unit="file", desc="pull"):
-        (cache / name).parent.mkdir(parents=True, exist_ok=True)
-        with beside(cache / name) as own:
-            files.get_file(f"{root}/{name}", str(own))
+    with open_storage(address, error=ArtifactError) as other:
+        names = _names(other)
+        if not names:
+            raise ArtifactError(
+                f"{address} holds no features. Fill it by `sortline cache push {address}`."
+            )
+        lacking = [name for name in names if not (cache / name).is_file()]
+        for name in tqdm(lacking, unit="file", desc="pull"):
+            (cache / name).parent.mkdir(parents=True, exist_ok=True)
+            with beside(cache / name) as own:
+                other.save(name, own)
     return sum(name.endswith(SUFFIX) for name in lacking)
 
 
-def push(cache: Path, uri: str) -> int:
+def push(cache: Path, address: str) -> int:
     """Copy what this cache has and the other side lacks; the number of shards copied.
 
     Raises:
-        ArtifactError: as `pull`; there is nothing to copy.
+        ParamsError: the address is none of a storage.
+        ArtifactError: the other side cannot be written, or there is nothing to copy.
     """
-    files, root = _opened(uri)
-    if isinstance(files, LocalFileSystem):
-        return pull(Path(root), str(cache))
-    local, here = _opened(str(cache))
-    there = set(_names(files, root))
-    names = _names(local, here)
+    names = _names(open_storage(cache, error=ArtifactError))
     if not names:
         raise ArtifactError(f"{cache} holds no features yet. They come with `sortline run`.")
-    lacking = [name for name in names if name not in there]
-    for name in tqdm(lacking, unit="file", desc="push"):
-        files.put_file(str(cache / name), f"{root}/{name}")
+    with open_storage(address, error=ArtifactError) as other:
+        there = set(other.names())
+        lacking = [name for name in names if name not in there]
+        for name in tqdm(lacking, unit="file", desc="push"):
+            other.put(name, cache / name)
     return sum(name.endswith(SUFFIX) for name in lacking)

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save
 from sortline.core.artifacts import atomic_file, sha256_file, sha256_json
 from sortline.core.errors import WeightsError
 from sortline.core.params import Backbone
+from sortline.core.storage import is_remote, open_storage
 from sortline.training.backbones import ARCHITECTURES, Published
 
 _DEMO = Path(__file__).parent / "demo_weights" / "mobilenet_v2_0.35_96.safetensors"
@@ -117,15 +118,14 @@ def _downloaded(address: str, cache: Path) -> Path:
         return target
     try:
         with atomic_file(target) as partial:
-            if address.startswith("s3://"):
-                import boto3
-
-                parts = urlparse(address)
-                boto3.client("s3").download_file(parts.netloc, parts.path.lstrip("/"), str(partial))
+            if is_remote(address):
+                folder, _, name = address.rpartition("/")
+                with open_storage(folder, error=WeightsError) as storage:
+                    storage.save(name, partial)
             else:
                 got = keras.utils.get_file(origin=address, cache_dir=str(cache / "keras"))
                 partial.write_bytes(Path(got).read_bytes())
-    except Exception as error:  # boto3 and Keras each raise trees of their own, and bare ones.
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
         raise WeightsError(f"{address} could not be downloaded: {error}") from error
     return target
 
@@ -153,7 +153,7 @@ def find_weights(params: Backbone, cache: Path) -> Path | None:
                 f" {params.alpha} at {params.image_size_px} px."
             )
         return _DEMO
-    if name.startswith(("s3://", "https://", "http://")):
+    if is_remote(name) or name.startswith(("https://", "http://")):
         return _downloaded(name, cache)
     if not Path(name).is_file():
         raise WeightsError(

@@ -13,7 +13,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from sortline.core.errors import DataError
+from sortline.core.errors import DataError, ParamsError
+from sortline.core.storage.s3 import S3Storage
 from sortline.dataset import archives
 from sortline.dataset.layout import (
     Place,
@@ -329,9 +330,9 @@ def test_a_listing_that_breaks_off_is_an_error(
 
 
 def test_what_s3_refuses_is_said_with_the_address(s3: None, staging: Path) -> None:
-    with pytest.raises(DataError, match=r"s3://nothing/here .*NoSuchBucket.*AWS_ENDPOINT_URL"):
+    with pytest.raises(DataError, match=r"s3://nothing/here: .*NoSuchBucket.*AWS_ENDPOINT_URL"):
         read_source("s3://nothing/here", staging)
-    with pytest.raises(DataError, match="names no bucket"):
+    with pytest.raises(ParamsError, match="names no bucket"):
         read_source("s3:///waste", staging)
 
 
@@ -346,13 +347,10 @@ def test_a_server_that_is_down_is_said(
 def test_one_object_that_cannot_be_had_stops_it(
     s3: None, staging: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sortline.dataset import sources
-
     fill_bucket({"glass/a.jpg": b"A", "glass/b.jpg": b"B"})
-    monkeypatch.setattr(
-        sources, "_list_keys", lambda *_: ["glass/a.jpg", "glass/b.jpg", "glass/gone.jpg"]
-    )
-    with pytest.raises(DataError, match="could not be read whole"):
+    listed = ["glass/a.jpg", "glass/b.jpg", "glass/gone.jpg"]
+    monkeypatch.setattr(S3Storage, "names", lambda _: listed)
+    with pytest.raises(DataError, match=r"reading glass/gone\.jpg failed: .*NoSuchKey"):
         read_source("s3://images", staging)
 
 

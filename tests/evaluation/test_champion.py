@@ -15,7 +15,7 @@ import pytest
 from sortline.core.artifacts import Paths, digest_tree, exclusive, write_json
 from sortline.core.errors import ArtifactError, BusyError, GateError
 from sortline.evaluation.champion import read_champion
-from sortline.evaluation.use import show_command, use, use_command
+from sortline.evaluation.replace_champion import show_command, use, use_command
 from sortline.model.contract import (
     Contract,
     Preprocessing,
@@ -87,7 +87,7 @@ def test_a_folder_becomes_the_champion(paths: Paths, tmp_path: Path) -> None:
         "digest": digest,
         "labels": ["glass", "metal"],
     }
-    assert not (paths.root / ".champion.partial").exists()
+    assert not (paths.root / ".champion.old.partial").exists()
 
 
 def test_none_takes_the_champion_away(paths: Paths) -> None:
@@ -133,7 +133,7 @@ def test_a_release_base_is_refused_and_its_versions_are_named(paths: Paths, tmp_
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("uri", ["nowhere", "file:///nowhere", "https://host/model"])
 def test_what_is_not_there_is_refused(paths: Paths, uri: str) -> None:
-    with pytest.raises(GateError, match="is not a folder"):
+    with pytest.raises(GateError, match=r"is not a folder|has to be a folder"):
         use(uri, paths)
 
 
@@ -184,7 +184,7 @@ def test_an_interrupt_leaves_the_old_champion(
 
 def test_a_kill_between_the_renames_is_healed_by_the_next_use(paths: Paths) -> None:
     before = digest_tree(paths.champion)
-    paths.champion.rename(paths.root / ".champion.partial")
+    paths.champion.rename(paths.root / ".champion.old.partial")
     (paths.root / ".champion.incoming" / "model").mkdir(parents=True)
     with pytest.raises(GateError):
         use("nowhere", paths)
@@ -300,9 +300,9 @@ def test_a_download_that_is_not_whole_leaves_the_old_champion(
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("s3://models/releases/waste", "versions 3; one model was wanted"),
+        ("s3://models/releases/waste", "versions 3; one model is required"),
         ("s3://models/nothing", "no saved_model.pb"),
-        ("s3://other/x", "could not be read whole: .*NoSuchBucket"),
+        ("s3://other/x", "listing objects failed: .*NoSuchBucket"),
     ],
 )
 def test_a_wrong_address_leaves_the_old_champion(paths: Paths, uri: str, said: str) -> None:

@@ -11,7 +11,7 @@ from helpers.release_parts import LIMITS, WARM_UP, Candidates, fake_model
 
 from sortline.core.artifacts import digest_tree, sha256_file, write_json
 from sortline.core.errors import ArtifactError, ParamsError, RefusedError, ReleaseError
-from sortline.evaluation.use import fetch
+from sortline.evaluation.replace_champion import fetch
 from sortline.releases.checking import version_digest
 from sortline.releases.folder_store import FolderStore
 from sortline.releases.lineage import LINEAGE, Lineage, publisher, read_made

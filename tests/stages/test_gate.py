@@ -16,7 +16,7 @@ from sortline.core.artifacts import Paths, write_json
 from sortline.core.entry import exit_code_of
 from sortline.core.errors import DataError, GateError
 from sortline.evaluation.blessing import Blessing, Verdict, current_blessing, markdown
-from sortline.evaluation.use import use
+from sortline.evaluation.replace_champion import use
 from sortline.model.contract import (
     PREDICT_TENSOR,
     Contract,

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from pipeline_steps import warm_start
 from sortline.core.artifacts import Paths, digest_tree, write_json
 from sortline.core.params import Params, overlay, parse_params, read_yaml
-from sortline.evaluation.use import use
+from sortline.evaluation.replace_champion import use
 from sortline.model.contract import (
     CONTRACT,
     Contract,

@@ -9,7 +9,7 @@ from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
 from sortline.cli.main import app
-from sortline.core.errors import ArtifactError
+from sortline.core.errors import ArtifactError, ParamsError
 from sortline.training.feature_exchange import pull, push
 from sortline.training.feature_store import Space, row_keys
 
@@ -74,7 +74,7 @@ def test_a_bucket_takes_features_from_one_cache_to_another(
 def test_nothing_to_exchange_is_said(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="holds no features"):
         pull(tmp_path / "mine", str(tmp_path / "nowhere"))
-    with pytest.raises(ArtifactError, match="cannot be reached"):
+    with pytest.raises(ParamsError, match="cannot be reached"):
         pull(tmp_path / "mine", "gopher://nowhere")
 
 

@@ -1,9 +1,11 @@
 """What every kind of storage can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
 
 from sortline.core.errors import BusyError, SortlineError
 
@@ -110,17 +112,30 @@ class Storage(ABC):
             raise self._changed(name)
         self.delete(name)
 
-    def save_all(self, folder: str, target: Path) -> None:
+    def save_all(
+        self, folder: str, target: Path, *, skip: Collection[str] = (), progress: str = ""
+    ) -> None:
         """Copy all files below a folder to a local one.
+
+        Args:
+            folder: "" for all there are.
+            target: is made when it is missing.
+            skip: names, below the folder, of what is not wanted.
+            progress: name of a progress bar; none is shown without it.
 
         Raises:
             SortlineError: as `error` says, also when a name leads out of `target`.
         """
-        for name in self.names(folder):
-            inner = PurePosixPath(name.removeprefix(f"{folder}/" if folder else ""))
-            if ".." in inner.parts or inner.is_absolute():
-                raise self._error(f"{self.address} has the key {name}, which is no path.")
-            self.save(name, target / inner)
+        below = f"{folder}/" if folder else ""
+        inner = [name.removeprefix(below) for name in self.names(folder)]
+        wanted = [name for name in inner if name not in skip]
+        for name in tqdm(wanted, desc=progress, unit="file", disable=not progress):
+            if ".." in (path := PurePosixPath(name)).parts or path.is_absolute():
+                raise self._error(f"{self.address} has the key {below}{name}, which is no path.")
+            self.save(below + name, target / path)
+
+    def sweep(self, older_than_s: float) -> None:  # noqa: B027 (a bucket has nothing half-written)
+        """Remove what killed writers left half-written, a while ago."""
 
     def _changed(self, name: str) -> BusyError:
         return BusyError(

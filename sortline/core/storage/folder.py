@@ -4,11 +4,13 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
-from sortline.core.artifacts import atomic_file, sha256_file
+from sortline.core.artifacts import sha256_file
 from sortline.core.storage.base import MakeError, SmallFile, Storage
 
 
@@ -85,27 +87,34 @@ class FolderStorage(Storage):
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def create(self, name: str, data: bytes) -> bool:
-        """See Storage; a hard link is atomic on every file system that has them, NFS too."""
+    @contextmanager
+    def _written(self, name: str) -> Iterator[Path]:
+        """A path to write, of this writer alone; the folder is synchronised after the block."""
         target = self.root / name
-        partial = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.partial")
+        partial = target.with_name(f".{target.name}.{uuid4().hex}.partial")
         with self.named(f"writing {name}"):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                partial.write_bytes(data)
-                synchronise(partial)
-                try:
-                    target.hardlink_to(partial)
-                except FileExistsError:
-                    return False
-                except OSError:  # A file system without hard links.
-                    with self._locked():
-                        if target.exists():
-                            return False
-                        partial.replace(target)
+                yield partial
                 synchronise(target.parent)
             finally:
                 partial.unlink(missing_ok=True)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See Storage; a hard link is atomic on every file system that has them, NFS too."""
+        target = self.root / name
+        with self._written(name) as partial:
+            partial.write_bytes(data)
+            synchronise(partial)
+            try:
+                target.hardlink_to(partial)
+            except FileExistsError:
+                return False
+            except OSError:  # A file system without hard links.
+                with self._locked():
+                    if target.exists():
+                        return False
+                    partial.replace(target)
         return True
 
     def _check_tag(self, name: str, tag: str) -> None:
@@ -126,21 +135,17 @@ class FolderStorage(Storage):
 
     def overwrite(self, name: str, data: bytes) -> None:
         """See Storage."""
-        target = self.root / name
-        with self.named(f"writing {name}"):
-            with atomic_file(target) as partial:
-                partial.write_bytes(data)
-                synchronise(partial)
-            synchronise(target.parent)
+        with self._written(name) as partial:
+            partial.write_bytes(data)
+            synchronise(partial)
+            partial.replace(self.root / name)
 
     def put(self, name: str, source: Path, sha256: str = "") -> None:  # noqa: ARG002
         """See Storage."""
-        target = self.root / name
-        with self.named(f"writing {name}"):
-            with atomic_file(target) as partial:
-                shutil.copyfile(source, partial)
-                synchronise(partial)
-            synchronise(target.parent)
+        with self._written(name) as partial:
+            shutil.copyfile(source, partial)
+            synchronise(partial)
+            partial.replace(self.root / name)
 
     def copy(self, name: str, target: str) -> None:
         """See Storage."""
@@ -157,3 +162,10 @@ class FolderStorage(Storage):
             self._check_tag(name, tag)
             (self.root / name).unlink()
             synchronise((self.root / name).parent)
+
+    def sweep(self, older_than_s: float) -> None:
+        """See Storage."""
+        with self.named("removing half-written files"):
+            for path in self.root.rglob(".*.partial"):
+                if path.is_file() and time.time() - path.stat().st_mtime > older_than_s:
+                    path.unlink(missing_ok=True)

@@ -6,95 +6,39 @@ its address; what git keeps is staged, because `dvc exp run --temp` copies only 
 """
 
 import os
-import shutil
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Final
 
-from tqdm import tqdm
-
-from sortline.core.artifacts import Paths, exclusive, remove, write_json
-from sortline.core.errors import ArtifactError, GateError
+from sortline.core.artifacts import Paths, atomic_dir, exclusive, write_json
+from sortline.core.errors import ArtifactError, GateError, ParamsError
+from sortline.core.storage import is_remote, open_storage
 from sortline.evaluation.champion import FACTS, MODEL, NONE, Champion, read_champion
 from sortline.model.contract import ADDED_LATER, read_contract, verify
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
+_GRAPH: Final = "saved_model.pb"
 # Not named *.partial: git ignores those, and DVC adds nothing that git ignores.
-_INCOMING, _OUTGOING = ".champion.incoming", ".champion.partial"
+_INCOMING: Final = ".champion.incoming"
 _KEPT = "The champion is as it was."
 
 
-def _versions(names: Iterator[PurePosixPath]) -> list[str]:
-    found = {n.parts[0] for n in names if n.name == "saved_model.pb" and len(n.parts) == 2}
-    return sorted(found, key=lambda name: (len(name), name))
-
-
-def _check_is_model(uri: str, names: list[PurePosixPath]) -> None:
+def _check_is_model(uri: str, names: list[str]) -> None:
     """Refuse what is no SavedModel before any file is copied; name a release base's versions."""
-    if PurePosixPath("saved_model.pb") in names:
+    if _GRAPH in names:
         return
-    if versions := _versions(iter(names)):
+    versions = {name.partition("/")[0] for name in names if re.fullmatch(f"[^/]+/{_GRAPH}", name)}
+    if versions:
+        ordered = sorted(versions, key=lambda name: (len(name), name))
         raise GateError(
-            f"{uri} holds the versions {', '.join(versions)}; one model was wanted."
-            f" Name one, e.g. {uri.rstrip('/')}/{versions[-1]}. {_KEPT}"
+            f"{uri} holds the versions {', '.join(ordered)}; one model is required."
+            f" Name one, e.g. {uri.rstrip('/')}/{ordered[-1]}. {_KEPT}"
         )
     raise GateError(
-        f"{uri} holds no saved_model.pb; wanted what `dvc repro export` writes, or a version of it"
-        f" that was published. {_KEPT}"
+        f"{uri} holds no {_GRAPH}. Give what `dvc repro export` writes, or a version of it that was"
+        f" published. {_KEPT}"
     )
-
-
-def _exported(names: list[PurePosixPath]) -> list[PurePosixPath]:
-    return [name for name in names if name.as_posix() not in ADDED_LATER]
-
-
-def _copy_folder(uri: str, target: Path) -> None:
-    source = Path(uri.removeprefix("file://"))
-    if not source.is_dir():
-        raise GateError(
-            f"{uri} is not a folder. Give a SavedModel's folder, an s3://bucket/prefix, or none."
-            f" {_KEPT}"
-        )
-    files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
-    names = [PurePosixPath(path.as_posix()) for path in files]
-    _check_is_model(uri, names)
-    for name in _exported(names):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, target / name)
-
-
-def _list_bucket(client: "S3Client", bucket: str, prefix: str) -> list[PurePosixPath]:
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-    return [PurePosixPath(key.removeprefix(prefix)) for key in keys if not key.endswith("/")]
-
-
-def _copy_bucket(uri: str, target: Path) -> None:
-    import boto3
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    prefix = key.rstrip("/") + "/" if key.strip("/") else ""
-    try:
-        client = boto3.client("s3")
-        names = _list_bucket(client, bucket, prefix)
-        _check_is_model(uri, names)
-        for name in tqdm(_exported(names), desc="fetching", unit="file"):
-            if ".." in name.parts or name.is_absolute():
-                raise GateError(f"{uri} has the key {name}, which is no path. {_KEPT}")
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            client.download_file(bucket, prefix + name.as_posix(), str(target / name))
-    except (Boto3Error, BotoCoreError, ClientError) as error:
-        raise GateError(
-            f"{uri} could not be read whole: {error}. Check the address, the credentials and,"
-            f" unless it is AWS's own S3, AWS_ENDPOINT_URL; then try again. {_KEPT}"
-        ) from error
 
 
 def fetch(uri: str, target: Path) -> Champion:
@@ -108,10 +52,17 @@ def fetch(uri: str, target: Path) -> Champion:
         GateError: it cannot be read, or is not a whole model that this pipeline exported.
     """
     target.mkdir(parents=True)
-    (_copy_bucket if uri.startswith("s3://") else _copy_folder)(uri, target)
     try:
+        with open_storage(uri, error=ArtifactError) as storage:
+            if storage.is_missing():
+                raise GateError(
+                    f"{uri} is not a folder. Give a SavedModel's folder, an s3://bucket/prefix, or"
+                    f" none. {_KEPT}"
+                )
+            _check_is_model(uri, storage.names())
+            storage.save_all("", target, skip=ADDED_LATER, progress="fetching")
         digest = verify(target)
-    except ArtifactError as error:
+    except (ArtifactError, ParamsError) as error:
         raise GateError(f"{uri} cannot be the champion. {error} {_KEPT}") from error
     return Champion(target, uri, digest, read_contract(target).labels)
 
@@ -138,26 +89,6 @@ def _give_to_dvc(root: Path) -> None:
         raise ArtifactError(f"`dvc add` failed: {fault}. {_KEPT}")
 
 
-@contextmanager
-def _replaced(paths: Paths) -> Iterator[Path]:
-    """A new folder that becomes `champion/` when the block ends, and vanishes when it raises."""
-    incoming, outgoing = paths.root / _INCOMING, paths.root / _OUTGOING
-    if outgoing.exists() and not paths.champion.exists():
-        outgoing.rename(paths.champion)  # Killed between the two renames below.
-    remove(incoming)
-    incoming.mkdir()
-    try:
-        yield incoming
-    except BaseException:
-        remove(incoming)
-        raise
-    remove(outgoing)
-    if paths.champion.exists():
-        paths.champion.rename(outgoing)
-    incoming.rename(paths.champion)
-    remove(outgoing)
-
-
 def _stage(paths: Paths) -> str | None:
     """Tell git; what it says when it does not take it."""
     # `core.autostage` makes DVC stage the folder under its first name.
@@ -168,9 +99,10 @@ def _stage(paths: Paths) -> str | None:
 
 def _portable(uri: str, root: Path) -> str:
     """A path inside the repository as one that holds in every clone of it."""
-    path = Path(uri.removeprefix("file://")).resolve()
-    inside = not uri.startswith("s3://") and path.is_relative_to(root.resolve())
-    return path.relative_to(root.resolve()).as_posix() if inside else uri
+    if is_remote(uri):
+        return uri
+    path, root = Path(uri.removeprefix("file://")).resolve(), root.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else uri
 
 
 def _fill(folder: Path, uri: str, root: Path) -> None:
@@ -195,7 +127,7 @@ def use(uri: str, paths: Paths) -> tuple[Champion | None, list[str]]:
     with exclusive(
         paths.root / ".sortline" / "gate.lock", "The step gate or `sortline champion use`"
     ):
-        with _replaced(paths) as folder:
+        with atomic_dir(paths.champion, paths.root / _INCOMING) as folder:
             _fill(folder, uri, paths.root)
         remarks = []
         if _is_below(".git", paths.root):
