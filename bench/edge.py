@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from sortline.core.artifacts import Paths, require, sha256_file
 from sortline.core.errors import SortlineError
+from sortline.core.files import require, sha256_file
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.evaluation.latency import cpu_model
 from sortline.evaluation.litert_scores import LiteRtScores, score_litert
 from sortline.model.contract import PREDICT_TENSOR

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sortline.core.artifacts import sha256_file
+from sortline.core.files import sha256_file
 from sortline.core.params import Params, load_params
 from sortline.images.pixels import pixel_batches
 from sortline.images.views import PLAIN

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from sortline.core.artifacts import sha256_file
+from sortline.core.files import sha256_file
 from sortline.images.views import PLAIN
 from sortline.training.architectures import baseline_cnn
 from sortline.training.features import Views

@@ -30,7 +30,7 @@ import psutil
 from serving_load import MODEL, Load, Seen, request_for
 from swaps import swap_under_load
 
-from sortline.core.artifacts import write_json
+from sortline.core.files import write_json
 from sortline.core.quiet import quiet_libraries
 from sortline.serving.tether import tethered
 from sortline.standin.model_server import LISTENING

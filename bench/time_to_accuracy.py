@@ -31,7 +31,7 @@ from typing import Any
 
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
-from sortline.core.artifacts import atomic_dir, sha256_file, sha256_json, write_json
+from sortline.core.files import atomic_dir, sha256_file, sha256_json, write_json
 from sortline.experiments.run import recipe_file
 from sortline.orchestration.calls import git
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
-from sortline.core.artifacts import write_json
+from sortline.core.files import write_json
 from sortline.evaluation.replace_champion import fetch
 
 RESULT = ROOT / "bench/results/warm_retrain.json"

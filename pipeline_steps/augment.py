@@ -18,10 +18,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sortline.core.artifacts import Paths, atomic_file, require
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
+from sortline.core.files import atomic_file, require
 from sortline.core.params import Augment, Params
+from sortline.core.paths import Paths
 
 SCHEMA = pa.schema(
     [("sha256", pa.string()), ("label", pa.string()), ("view", pa.int32()), ("seed", pa.int64())]

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sortline.core.artifacts import Paths, atomic_dir, read_json, read_verified, require, write_json
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
+from sortline.core.files import atomic_dir, read_json, read_verified, require, write_json
 from sortline.core.params import Params
+from sortline.core.paths import Paths
 from sortline.evaluation import metrics
 from sortline.evaluation.bootstrap import intervals
 from sortline.evaluation.latency import measure

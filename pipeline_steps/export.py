@@ -17,10 +17,11 @@ import pandas as pd
 import tensorflow as tf
 
 import sortline
-from sortline.core.artifacts import Paths, atomic_dir, require, write_json
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
+from sortline.core.files import atomic_dir, require, write_json
 from sortline.core.params import Params
+from sortline.core.paths import Paths
 from sortline.evaluation.ranking import youden_threshold
 from sortline.model.allowed_operations import (
     Operations,

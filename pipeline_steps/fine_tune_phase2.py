@@ -18,9 +18,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from sortline.core.artifacts import Paths, read_json, sha256_file
 from sortline.core.entry import step_main
+from sortline.core.files import read_json, sha256_file
 from sortline.core.params import FineTune, Params
+from sortline.core.paths import Paths
 from sortline.training.backbones import (
     first_trained,
     head_of,

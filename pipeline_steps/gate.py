@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from sortline.core.artifacts import Paths, read_json, require, write_json, write_text
 from sortline.core.entry import step_main
 from sortline.core.errors import GateError
+from sortline.core.files import read_json, require, write_json, write_text
 from sortline.core.params import Gate, Params
+from sortline.core.paths import Paths
 from sortline.evaluation.blessing import Blessing, Verdict, markdown, short, table
 from sortline.evaluation.bootstrap import wilson
 from sortline.evaluation.champion import Champion, read_champion

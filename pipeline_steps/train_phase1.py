@@ -16,10 +16,11 @@ from typing import Any
 
 import keras
 
-from sortline.core.artifacts import Paths, read_json, require
 from sortline.core.entry import step_main
 from sortline.core.errors import WeightsError
+from sortline.core.files import read_json, require
 from sortline.core.params import Params, Phase
+from sortline.core.paths import Paths
 from sortline.training.extraction import phase1_extractor, pretrained_network
 from sortline.training.features import Extractor
 from sortline.training.loop import Trained

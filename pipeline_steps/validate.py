@@ -15,10 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from sortline.core.artifacts import Paths, atomic_dir, read_json, remove, write_json
 from sortline.core.entry import step_main
 from sortline.core.errors import ArtifactError, DataError, ImageError, ValidationError
+from sortline.core.files import atomic_dir, read_json, remove, write_json
 from sortline.core.params import SPLITS, Params
+from sortline.core.paths import Paths
 from sortline.dataset.expectations import Failure, Outcome, checks_for
 from sortline.dataset.manifest import list_images, mark_core, measure, write_manifest
 from sortline.dataset.manifest_tables import Tables, build_tables

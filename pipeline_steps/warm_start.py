@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sortline.core.artifacts import Paths, atomic_dir, require, write_json
 from sortline.core.entry import step_main
+from sortline.core.files import atomic_dir, require, write_json
 from sortline.core.params import Params
+from sortline.core.paths import Paths
 from sortline.evaluation.champion import read_champion
 from sortline.model.seen_images import are_new
 

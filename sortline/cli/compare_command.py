@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sortline.core.artifacts import Paths
+from sortline.core.paths import Paths
 from sortline.experiments.budget import Budget
 from sortline.experiments.page import Setting, as_markdown, write_pages
 from sortline.experiments.records import FOLDER, Record

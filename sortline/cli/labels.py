@@ -20,7 +20,7 @@ def labels_audit(
     By a classifier on the backbone's features, each image judged by one that did not see it, and by
     duplicates with two labels. Reads artifacts/manifest.parquet: run `dvc repro validate` first.
     """
-    from sortline.core.artifacts import Paths
+    from sortline.core.paths import Paths
     from sortline.experiments.audit import FOLDER, audit
     from sortline.experiments.run import load_with_recipe
 

@@ -70,7 +70,7 @@ def gate(
     check: Annotated[bool, typer.Option("--check", help="Exit 3 if the model is refused.")] = False,
 ) -> None:
     """Show what the gates say of the exported model."""
-    from sortline.core.artifacts import Paths
+    from sortline.core.paths import Paths
     from sortline.evaluation.blessing import command
 
     command(Paths(Path.cwd()), check=check)
@@ -87,7 +87,7 @@ def champion_use(
     ],
 ) -> None:
     """Verify a model, and make it the champion."""
-    from sortline.core.artifacts import Paths
+    from sortline.core.paths import Paths
     from sortline.evaluation.replace_champion import use_command
 
     use_command(uri, Paths(Path.cwd()))
@@ -96,7 +96,7 @@ def champion_use(
 @champion_app.command("show")
 def champion_show() -> None:
     """Say which model the champion is."""
-    from sortline.core.artifacts import Paths
+    from sortline.core.paths import Paths
     from sortline.evaluation.replace_champion import show_command
 
     show_command(Paths(Path.cwd()))
@@ -109,7 +109,7 @@ CacheUri = Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix."
 
 
 def _cache() -> Path:
-    from sortline.core.artifacts import Paths
+    from sortline.core.paths import Paths
 
     return Paths(Path.cwd()).features
 
@@ -133,8 +133,8 @@ def cache_fill(
 
     Reads artifacts/manifest.parquet and artifacts/views.parquet: run `dvc repro augment` first.
     """
-    from sortline.core.artifacts import Paths
     from sortline.core.errors import ParamsError
+    from sortline.core.paths import Paths
     from sortline.experiments.run import load_with_recipe
     from sortline.training.extraction import fill_cache
 

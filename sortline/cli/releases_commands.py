@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from sortline.client.rpc import Tls
-from sortline.core.artifacts import Paths
 from sortline.core.errors import ParamsError
 from sortline.core.params import Params, load_params
+from sortline.core.paths import Paths
 from sortline.releases import promote, rollback
 from sortline.releases.endpoints import open_replicas
 from sortline.releases.lineage import publisher

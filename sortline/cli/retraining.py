@@ -44,7 +44,7 @@ def plan(  # noqa: PLR0913 (a command line's options)
     answer: Annotated[Path | None, typer.Option(help="A file for new or same; exit 0.")] = None,
 ) -> None:
     """Decide what a run trains; exit status 99 when that was trained already."""
-    from sortline.core.artifacts import write_text
+    from sortline.core.files import write_text
     from sortline.orchestration.plan import Request, described, make_plan
 
     with task_of(run_id, "resolve_revision") as settings:

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2
 
 from sortline.client.messages import FILE
-from sortline.core.artifacts import atomic_file
+from sortline.core.files import atomic_file
 
 _HEALTH_STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 

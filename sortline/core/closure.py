@@ -18,9 +18,10 @@ from typing import Any, Final
 
 import grimp
 
-from sortline.core.artifacts import Paths, atomic_dir, sha256_file
 from sortline.core.entry import exit_code_of
+from sortline.core.files import atomic_dir, sha256_file
 from sortline.core.params import read_yaml
+from sortline.core.paths import Paths
 
 FOLDER: Final = "code"
 STEPS: Final = "pipeline_steps"

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sortline.core.artifacts import Paths, exclusive
 from sortline.core.errors import ArtifactError, SortlineError
+from sortline.core.files import exclusive
 from sortline.core.params import Params, load_params
+from sortline.core.paths import Paths
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count.
 _WHAT_TO_DO = {

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from sortline.core.artifacts import atomic_dir, read_verified, recover_dir, remove
 from sortline.core.errors import DataError
+from sortline.core.files import atomic_dir, read_verified, recover_dir, remove
 from sortline.dataset.dataset_folder import (
     CORE,
     dataset_files,

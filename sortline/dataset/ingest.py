@@ -15,9 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sortline.core.artifacts import Paths, atomic_dir, exclusive, recover_dir, scratch_dir
 from sortline.core.errors import DataError
+from sortline.core.files import atomic_dir, exclusive, recover_dir, scratch_dir
 from sortline.core.params import SPLITS, load_params
+from sortline.core.paths import Paths
 from sortline.core.storage import is_remote
 from sortline.dataset.dataset_folder import (
     CORE,

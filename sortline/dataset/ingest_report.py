@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sortline.core.artifacts import atomic_file
+from sortline.core.files import atomic_file
 from sortline.core.params import SPLITS, Split
 from sortline.dataset.intake import Duplicate, Refusal
 

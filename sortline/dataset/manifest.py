@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sortline.core.artifacts import atomic_file, require
 from sortline.core.errors import ArtifactError, DataError, ImageError
+from sortline.core.files import atomic_file, require
 from sortline.core.params import SPLITS
 from sortline.dataset.duplicates import luma, luma_hash
 from sortline.dataset.layout import IMAGE_SUFFIXES, is_hidden

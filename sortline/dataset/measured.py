@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from sortline.core.artifacts import atomic_file, exclusive, sha256_json
 from sortline.core.errors import BusyError
+from sortline.core.files import atomic_file, exclusive, sha256_json
 
 # Raise it when the same bytes are measured otherwise than before; a test holds reference values.
 _MEASURES = 1

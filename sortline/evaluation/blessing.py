@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sortline.core.artifacts import Paths, read_json
 from sortline.core.errors import ArtifactError, GateError, RefusedError
+from sortline.core.files import read_json
+from sortline.core.paths import Paths
 from sortline.model.contract import model_digest
 
 Value = float | str | list[str] | None

@@ -8,8 +8,8 @@ champion/model/                        its SavedModel; tracked by DVC
 from dataclasses import dataclass
 from pathlib import Path
 
-from sortline.core.artifacts import read_json
 from sortline.core.errors import ArtifactError, GateError
+from sortline.core.files import read_json
 from sortline.model.contract import verify
 
 NONE, FACTS, MODEL = "none.json", "champion.json", "model"

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sortline.core.artifacts import Paths, atomic_dir, exclusive, write_json
 from sortline.core.errors import ArtifactError, GateError, ParamsError
+from sortline.core.files import atomic_dir, exclusive, write_json
+from sortline.core.paths import Paths
 from sortline.core.storage import is_remote, open_storage
 from sortline.evaluation.champion import FACTS, MODEL, NONE, Champion, read_champion
 from sortline.model.contract import ADDED_LATER, read_contract, verify

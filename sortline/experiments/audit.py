@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sortline.core.artifacts import Paths, atomic_dir, require, write_json
 from sortline.core.errors import DataError, WeightsError
+from sortline.core.files import atomic_dir, require, write_json
 from sortline.core.params import Params
+from sortline.core.paths import Paths
 from sortline.dataset.duplicates import groups
 from sortline.experiments.probabilities import out_of_fold
 from sortline.experiments.suspects import Suspect, suspects

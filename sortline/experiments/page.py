@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sortline.core.artifacts import atomic_dir, write_text
+from sortline.core.files import atomic_dir, write_text
 from sortline.experiments.curves import curves
 from sortline.experiments.summary import Spread, Summary
 from sortline.experiments.wording import best_of, percent, sentences

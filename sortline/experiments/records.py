@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sortline.core.artifacts import write_text
 from sortline.core.errors import ArtifactError
+from sortline.core.files import write_text
 from sortline.experiments.run import Experiment
 
 FOLDER = Path("runs") / "compare"

@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
-from sortline.core.artifacts import (
-    Paths,
+from sortline.core.errors import DataError, ParamsError, SortlineError
+from sortline.core.files import (
     atomic_dir,
     digest_tree,
     exclusive,
@@ -29,8 +29,8 @@ from sortline.core.artifacts import (
     sha256_json,
     write_json,
 )
-from sortline.core.errors import DataError, ParamsError, SortlineError
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 
 _BROUGHT = (
     "artifacts/saved_model",

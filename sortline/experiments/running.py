@@ -9,9 +9,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from sortline.core.artifacts import Paths, exclusive
 from sortline.core.errors import DataError, ParamsError, SortlineError
+from sortline.core.files import exclusive
 from sortline.core.params import overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.experiments.budget import Budget
 from sortline.experiments.records import (
     Record,

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sortline.core.artifacts import sha256_json
 from sortline.core.errors import DataError, SortlineError
+from sortline.core.files import sha256_json
 from sortline.core.params import SPLITS
 from sortline.dataset.dataset_folder import dataset_files, link_tree
 from sortline.experiments.records import FOLDER

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sortline.core.artifacts import read_json, sha256_file, sha256_json, write_json
 from sortline.core.errors import ArtifactError
+from sortline.core.files import read_json, sha256_file, sha256_json, write_json
 
 FORMAT_VERSION = 1
 CONTRACT = "assets.extra/contract.json"

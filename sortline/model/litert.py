@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from sortline.core.artifacts import read_json, read_verified
 from sortline.core.errors import ArtifactError
+from sortline.core.files import read_json, read_verified
 from sortline.core.quiet import silenced_stderr
 from sortline.images.decode import decode_and_resize
 from sortline.training.litert_file import SIGNATURE

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from sortline.core.artifacts import sha256_file, write_json
 from sortline.core.errors import ExportError
+from sortline.core.files import sha256_file, write_json
 from sortline.core.params import LiteRt
 from sortline.model.litert import (
     FACTS,

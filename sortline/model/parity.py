@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-from sortline.core.artifacts import read_verified
 from sortline.core.errors import ExportError
+from sortline.core.files import read_verified
 from sortline.images.decode import decode_and_resize
 from sortline.model.local_model import Predictions, Served
 from sortline.training.calibration import probabilities

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from sortline.core.artifacts import read_verified
 from sortline.core.errors import DataError
+from sortline.core.files import read_verified
 from sortline.core.refusal import REFUSED_CLASS_ID
 from sortline.model.local_model import Served
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from sortline.core.artifacts import Paths
 from sortline.core.params import Params
+from sortline.core.paths import Paths
 from sortline.model.local_model import Served, load_model
 from sortline.training.backbones import first_trained, worthwhile_cut
 from sortline.training.calibration import probabilities

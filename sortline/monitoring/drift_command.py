@@ -9,9 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from sortline.core.artifacts import Paths
 from sortline.core.params import Drift as Settings
 from sortline.core.params import load_params
+from sortline.core.paths import Paths
 from sortline.monitoring.drift_sources import Window, read_reference, read_window
 from sortline.monitoring.drift_verdict import EXIT_CODES, Found, Index, judge
 from sortline.monitoring.label_files import known_labels

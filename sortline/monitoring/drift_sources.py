@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from sortline.core.artifacts import Paths, require
 from sortline.core.errors import DataError, ParamsError
+from sortline.core.files import require
+from sortline.core.paths import Paths
 from sortline.monitoring.drift_verdict import INVALID, Answers, Seen
 from sortline.monitoring.log_store import LogStore, read_tables
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from sortline.core.artifacts import Paths
 from sortline.core.errors import DataError, ParamsError
 from sortline.core.params import read_yaml
+from sortline.core.paths import Paths
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sortline.core.artifacts import atomic_file
 from sortline.core.errors import ArtifactError, DataError, ParamsError
+from sortline.core.files import atomic_file
 
 if TYPE_CHECKING:
     from sortline.releases.s3_bucket import Bucket

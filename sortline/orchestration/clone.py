@@ -9,8 +9,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sortline.core.artifacts import remove
 from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
+from sortline.core.files import remove
 from sortline.orchestration.calls import git
 from sortline.orchestration.settings import Settings
 

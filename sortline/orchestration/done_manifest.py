@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sortline.core.artifacts import sha256_json
 from sortline.core.errors import ArtifactError
+from sortline.core.files import sha256_json
 from sortline.orchestration.graph import Stage
 from sortline.orchestration.plan import Plan, place_of
 from sortline.orchestration.run_store import RunStore

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from sortline.core.artifacts import exclusive
 from sortline.core.errors import SortlineError, UnreachableError
+from sortline.core.files import exclusive
 from sortline.orchestration.components import Components, airflow_command, components_for
 from sortline.orchestration.embedded_home import (
     USER,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from sortline.core.artifacts import write_json
 from sortline.core.errors import ParamsError
+from sortline.core.files import write_json
 from sortline.orchestration.airflow_api import AirflowApi
 
 USER = "admin"

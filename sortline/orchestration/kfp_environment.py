@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sortline.core.artifacts import atomic_dir, sha256_file
 from sortline.core.errors import ArtifactError, UnreachableError
+from sortline.core.files import atomic_dir, sha256_file
 
 _LOCK = Path("infra/kubeflow/requirements.lock")
 _ERROR_CHARS = 2000

@@ -11,8 +11,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sortline.core.artifacts import sha256_file, sha256_json, write_text
 from sortline.core.errors import ArtifactError, ParamsError
+from sortline.core.files import sha256_file, sha256_json, write_text
 from sortline.core.params import overlay, read_yaml
 from sortline.experiments.run import recipe_file
 from sortline.orchestration import data_revision

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sortline.core.artifacts import write_json
+from sortline.core.files import write_json
 from sortline.orchestration.actions import BLESSING, acted_name, why_skipped
 from sortline.orchestration.clone import Clone, cloned
 from sortline.orchestration.done_manifest import Done, find_done

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sortline.core.artifacts import sha256_json
 from sortline.core.errors import ArtifactError, UnreachableError
+from sortline.core.files import sha256_json
 from sortline.orchestration.calls import dvc, require, sortline
 from sortline.orchestration.clone import Clone, cloned, read_lock, write_lock
 from sortline.orchestration.done_manifest import (

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sortline.core.artifacts import Paths, digest_tree, read_json
 from sortline.core.errors import ArtifactError, RefusedError
+from sortline.core.files import digest_tree, read_json
+from sortline.core.paths import Paths
 from sortline.evaluation.blessing import read_blessing, short
 from sortline.model.contract import Contract, read_contract, verify
 from sortline.releases.lineage import LINEAGE

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from sortline.core.artifacts import sha256_file, sha256_json
 from sortline.core.errors import ArtifactError, RefusedError
+from sortline.core.files import sha256_file, sha256_json
 from sortline.model.contract import differences, read_contract, signatures, verify
 from sortline.releases.lineage import LINEAGE
 from sortline.releases.records import Record
@@ -22,7 +22,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def version_digest(files: Mapping[str, str]) -> str:
-    """What `artifacts.digest_tree` says of files with these digests, the lineage left out."""
+    """What `files.digest_tree` says of files with these digests, the lineage left out."""
     names = sorted((name for name in files if name != LINEAGE), key=PurePosixPath)
     return sha256_json([[name, files[name]] for name in names])
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sortline.core.artifacts import exclusive
 from sortline.core.errors import BusyError, ReleaseError
+from sortline.core.files import exclusive
 from sortline.releases.lineage import utc
 from sortline.releases.records import (
     Record,

@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sortline.core.artifacts import remove, sha256_file
 from sortline.core.errors import BusyError, ReleaseError
+from sortline.core.files import remove, sha256_file
 from sortline.releases.store import RECORDS, Listing, Small, Store, listing
 
 

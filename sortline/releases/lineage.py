@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sortline.core.artifacts import Paths
 from sortline.core.checkout import ask_git, checked_out
+from sortline.core.paths import Paths
 
 LINEAGE = "assets.extra/lineage.json"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sortline.core.artifacts import Paths
 from sortline.core.errors import BusyError, RefusedError, ReleaseError
 from sortline.core.params import Publish
+from sortline.core.paths import Paths
 from sortline.releases.admission import Candidate, admit, read_candidate
 from sortline.releases.checking import check_files, digests, version_digest
 from sortline.releases.claims import (

@@ -24,9 +24,9 @@ from google.protobuf import text_format
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from sortline.client.messages import message
-from sortline.core.artifacts import atomic_dir, remove, write_text
 from sortline.core.entry import exit_code_of
 from sortline.core.errors import ReleaseError, SortlineError
+from sortline.core.files import atomic_dir, remove, write_text
 from sortline.releases.checking import check_files
 from sortline.releases.open_store import open_store
 from sortline.releases.records import read_record

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sortline.core.artifacts import remove
+from sortline.core.files import remove
 
 _DROPPED = [
     re.compile(r"<script\b.*?</script>", re.DOTALL),

@@ -11,8 +11,8 @@ from typing import Any
 
 import jinja2
 
-from sortline.core.artifacts import sha256_file, write_text
 from sortline.core.errors import ArtifactError
+from sortline.core.files import sha256_file, write_text
 from sortline.reporting import findings
 from sortline.reporting.findings import Part
 from sortline.reporting.wording import (

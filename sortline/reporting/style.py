@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from sortline.core.artifacts import atomic_file
+from sortline.core.files import atomic_file
 
 DPI = 192  # Two pixels a CSS pixel: sharp on a 2x screen at the size that the font sizes mean.
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from sortline.client.messages import message
 from sortline.client.tensors import to_proto
-from sortline.core.artifacts import atomic_dir
 from sortline.core.errors import ArtifactError
+from sortline.core.files import atomic_dir
 from sortline.model.contract import ADDED_LATER, SERVING_DEFAULT, model_digest, verify
 from sortline.serving.tfrecord import tfrecord
 

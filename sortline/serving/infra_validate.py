@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from sortline.core.artifacts import (
-    Paths,
+from sortline.core.errors import ArtifactError, RefusedError
+from sortline.core.files import (
     digest_tree,
     exclusive,
     read_json,
@@ -23,8 +23,8 @@ from sortline.core.artifacts import (
     require,
     write_json,
 )
-from sortline.core.errors import ArtifactError, RefusedError
 from sortline.core.params import Params, load_params
+from sortline.core.paths import Paths
 from sortline.model.contract import verify
 from sortline.serving.assembly import assemble
 from sortline.serving.server_choice import Program, choose_program

@@ -20,8 +20,8 @@ from typing import Final
 from PIL import Image
 from tqdm import tqdm
 
-from sortline.core.artifacts import atomic_dir
 from sortline.core.errors import DataError
+from sortline.core.files import atomic_dir
 from sortline.synthetic.families import WASTE
 from sortline.synthetic.problems import problem_named
 from sortline.synthetic.scene import photograph

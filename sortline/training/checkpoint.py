@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as serialize
 
-from sortline.core.artifacts import atomic_file
+from sortline.core.files import atomic_file
 
 # What Keras's callbacks remember between epochs (keras/src/callbacks, 3.15): plain numbers here,
 # EarlyStopping's best weights as arrays.

@@ -24,8 +24,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sortline.core.artifacts import atomic_file, remove
 from sortline.core.errors import ParamsError, UnreachableError
+from sortline.core.files import atomic_file, remove
 from sortline.training.cluster import task_of
 from sortline.training.devices import Array, Figures, share_of, shares, weights_of
 

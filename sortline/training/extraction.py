@@ -2,8 +2,8 @@
 
 import keras
 
-from sortline.core.artifacts import Paths
 from sortline.core.params import Params
+from sortline.core.paths import Paths
 from sortline.training.backbones import first_trained, worthwhile_cut
 from sortline.training.features import Extractor, features_of_splits, identity_of, part_of
 from sortline.training.network import build_network

@@ -31,8 +31,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sortline.core.artifacts import sha256_json
 from sortline.core.errors import ArtifactError
+from sortline.core.files import sha256_json
 
 Array = npt.NDArray[Any]
 

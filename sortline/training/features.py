@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from sortline.core.artifacts import sha256_json
+from sortline.core.files import sha256_json
 from sortline.core.params import Backbone, Features
 from sortline.training import feature_cache
 from sortline.training.backbones import ARCHITECTURES

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sortline.core.artifacts import require
 from sortline.core.errors import DataError, ExportError
+from sortline.core.files import require
 
 NAME = "validation.parquet"
 _MADE_BY = "dvc repro fine_tune_phase2"

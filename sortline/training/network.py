@@ -11,8 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from sortline.core.artifacts import read_json, require
 from sortline.core.errors import DataError
+from sortline.core.files import read_json, require
 from sortline.core.params import Backbone, Head, Params
 from sortline.training.backbones import ARCHITECTURES, Architecture, build_backbone
 from sortline.training.weights import load_weights

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sortline.core.artifacts import Paths, read_verified, require, sha256_json
 from sortline.core.errors import DataError
+from sortline.core.files import read_verified, require, sha256_json
 from sortline.core.params import Objective, Params
+from sortline.core.paths import Paths
 from sortline.images import views as view_plan
 from sortline.images.pixels import fingerprint, pixel_batches
 from sortline.training.backbones import ARCHITECTURES

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sortline.core.artifacts import read_verified
+from sortline.core.files import read_verified
 from sortline.images.pixels import pixel_batches
 from sortline.training.features import Views
 

@@ -11,14 +11,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from sortline.core.artifacts import (
-    Paths,
-    atomic_dir,
-    remove,
-    sha256_json,
-    write_json,
-)
+from sortline.core.files import atomic_dir, remove, sha256_json, write_json
 from sortline.core.params import Phase
+from sortline.core.paths import Paths
 from sortline.training.batches import Examples
 from sortline.training.features import Use
 from sortline.training.logits import NAME, write_logits

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sortline.core.artifacts import Paths
 from sortline.core.params import Distribution
+from sortline.core.paths import Paths
 from sortline.training.devices import Devices, OneDevice, use
 
 

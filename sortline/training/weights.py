@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from sortline.core.artifacts import atomic_file, sha256_file, sha256_json
 from sortline.core.errors import WeightsError
+from sortline.core.files import atomic_file, sha256_file, sha256_json
 from sortline.core.params import Backbone
 from sortline.core.storage import is_remote, open_storage
 from sortline.training.backbones import ARCHITECTURES, Published

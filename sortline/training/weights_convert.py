@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from sortline.core.artifacts import sha256_file
 from sortline.core.errors import ParamsError, WeightsError
+from sortline.core.files import sha256_file
 from sortline.core.params import ArchitectureName, Backbone
 from sortline.training.backbones import ARCHITECTURES, build_backbone
 from sortline.training.weights import (

@@ -8,8 +8,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sortline.cli.main import app
-from sortline.core.artifacts import digest_tree, sha256_file
 from sortline.core.errors import DataError
+from sortline.core.files import digest_tree, sha256_file
 from sortline.dataset import apply as apply_module
 from sortline.dataset.apply import Applied, apply
 
@@ -102,7 +102,7 @@ def test_an_interrupt_leaves_the_dataset_as_it_was(
         raise KeyboardInterrupt
 
     decided, before = review(data, train__glass__a="metal"), digest_tree(data)
-    monkeypatch.setattr(apply_module, "exchange", interrupted)
+    monkeypatch.setattr(apply_module, "_check_filled", interrupted)
     with pytest.raises(KeyboardInterrupt):
         apply(decided, data)
     assert digest_tree(data) == before

@@ -22,8 +22,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sortline.cli.main import app
-from sortline.core.artifacts import exclusive, recover_dir
 from sortline.core.errors import BusyError, DataError
+from sortline.core.files import exclusive, recover_dir
 from sortline.dataset import ingest
 from sortline.dataset.checking import encode, upright
 from sortline.dataset.ingest_report import Ingested, print_result
@@ -293,10 +293,10 @@ def check_image(path, *, max_pixels, staging):
 checking.check_image = check_image
 sys.modules[checking.__name__] = checking
 
-from sortline.core import artifacts
+from sortline.core import files
 from sortline.dataset import dataset_folder, ingest, sources, archives
 owner, name, calls = sys.argv[4], sys.argv[5], int(sys.argv[6])
-modules = (artifacts, dataset_folder, ingest, sources, archives)
+modules = (files, dataset_folder, ingest, sources, archives)
 owner = Path if owner == "Path" else {m.__name__.rpartition(".")[2]: m for m in modules}[owner]
 kept, seen = getattr(owner, name), []
 def deadly(*args, **kwargs):
@@ -318,10 +318,10 @@ ingest.ingest(sys.argv[1], Path(sys.argv[2]), settings, add=sys.argv[3] == "add"
         pytest.param("ingest", "link_tree", 1, "nothing built", marks=pytest.mark.slow),
         pytest.param("dataset_folder", "_link", 10, "half linked", marks=pytest.mark.slow),
         ("Path", "rename", 3, "half written"),
-        pytest.param("artifacts", "_swap", 1, "built", marks=pytest.mark.slow),
+        pytest.param("files", "_swap", 1, "built", marks=pytest.mark.slow),
         pytest.param("Path", "rename", 18, "before the old one is moved", marks=pytest.mark.slow),
         ("Path", "rename", 19, "between the two renames"),
-        ("artifacts", "recover_dir", 2, "exchanged"),
+        ("files", "recover_dir", 2, "exchanged"),
     ],
 )
 def test_a_kill_leaves_the_dataset_as_it_was_and_the_next_run_works(

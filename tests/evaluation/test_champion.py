@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sortline.core.artifacts import Paths, digest_tree, exclusive, write_json
 from sortline.core.errors import ArtifactError, BusyError, GateError
+from sortline.core.files import digest_tree, exclusive, write_json
+from sortline.core.paths import Paths
 from sortline.evaluation.champion import read_champion
 from sortline.evaluation.replace_champion import show_command, use, use_command
 from sortline.model.contract import (

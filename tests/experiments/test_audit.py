@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sortline.core.artifacts import Paths, read_json, sha256_file
 from sortline.core.errors import DataError, WeightsError
+from sortline.core.files import read_json, sha256_file
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.dataset.duplicates import perceptual_hash
 from sortline.experiments.audit import COLUMNS, FOLDER, audit, find_suspects, suspect_table
 from sortline.experiments.probabilities import out_of_fold

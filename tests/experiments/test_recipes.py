@@ -10,8 +10,8 @@ from dvc.utils.hydra import apply_overrides
 from helpers.tiny_runs import ROOT, check, draw, finish, settings, start_over, train
 
 from pipeline_steps import augment
-from sortline.core.artifacts import Paths
 from sortline.core.params import overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.experiments.run import overrides_of
 from sortline.model.contract import read_contract
 from sortline.model.local_model import load_model

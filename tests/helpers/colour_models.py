@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sortline.core.artifacts import Paths, sha256_file, write_json
+from sortline.core.files import sha256_file, write_json
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.model.contract import (
     Contract,
     Preprocessing,

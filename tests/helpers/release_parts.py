@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from sortline.core.artifacts import Paths, digest_tree, write_json
+from sortline.core.files import digest_tree, write_json
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.model.contract import (
     Contract,
     Preprocessing,

@@ -19,8 +19,9 @@ from pipeline_steps import (
     validate,
     warm_start,
 )
-from sortline.core.artifacts import Paths, sha256_file, write_json
+from sortline.core.files import sha256_file, write_json
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 
 ROOT = Path(__file__).parents[2]
 QUICK: dict[str, Any] = {

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from helpers.training_parts import signal_examples
 
-from sortline.core.artifacts import Paths
 from sortline.core.entry import exit_code_of
 from sortline.core.params import Distribution, Phase
+from sortline.core.paths import Paths
 from sortline.training.devices import current
 from sortline.training.loop import Row, train
 from sortline.training.strategy import opened

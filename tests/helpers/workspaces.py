@@ -63,9 +63,9 @@ def copy_code(folder: Path) -> None:
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    wanted = ("pipeline_steps/", "sortline/", "recipes/", "champion/none.json")
-    for name in [*listed, "params.yaml", "dvc.yaml", ".gitignore"]:
-        whole = name in ("params.yaml", "dvc.yaml", ".gitignore")
+    wanted = ("pipeline_steps/", "sortline/", "plugins/", "recipes/", "champion/none.json")
+    for name in [*listed, "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore"]:
+        whole = name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
         if (whole or name.startswith(wanted)) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from helpers.colour_models import LABELS, export
 
-from sortline.core.artifacts import write_json
 from sortline.core.errors import ArtifactError
+from sortline.core.files import write_json
 from sortline.model.contract import (
     CONTRACT,
     differences,

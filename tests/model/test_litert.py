@@ -10,9 +10,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from helpers.colour_models import LABELS, SIZE_PX, export, exported, settings, workspace
 
-from sortline.core.artifacts import Paths, sha256_file
 from sortline.core.errors import ArtifactError, DataError, ExportError
+from sortline.core.files import sha256_file
 from sortline.core.params import LiteRt
+from sortline.core.paths import Paths
 from sortline.evaluation import litert_scores
 from sortline.model.litert import Interpreted, chosen, read_litert, read_pixels
 from sortline.model.litert_export import Facts, Sources, convert, write_litert

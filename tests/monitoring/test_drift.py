@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from sortline.cli.main import app
 from sortline.client.sent import Sent
-from sortline.core.artifacts import write_json
 from sortline.core.errors import ArtifactError, DataError, ParamsError
+from sortline.core.files import write_json
 from sortline.monitoring.drift_sources import Window, parse_time, read_reference
 from sortline.monitoring.learnable import Evidence, decide, learned_from
 

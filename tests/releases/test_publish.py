@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.release_parts import LIMITS, WARM_UP, Candidates, fake_model
 
-from sortline.core.artifacts import digest_tree, sha256_file, write_json
 from sortline.core.errors import ArtifactError, ParamsError, RefusedError, ReleaseError
+from sortline.core.files import digest_tree, sha256_file, write_json
 from sortline.evaluation.replace_champion import fetch
 from sortline.releases.checking import version_digest
 from sortline.releases.folder_store import FolderStore

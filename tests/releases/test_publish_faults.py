@@ -14,8 +14,8 @@ import boto3
 import pytest
 from helpers.release_parts import Candidates, Fault, FaultyProxy, Script
 
-from sortline.core.artifacts import digest_tree
 from sortline.core.errors import BusyError, ReleaseError
+from sortline.core.files import digest_tree
 from sortline.releases.claims import publishing
 from sortline.releases.lineage import LINEAGE
 from sortline.releases.open_store import open_store
@@ -420,6 +420,6 @@ def test_a_publisher_at_work_is_not_taken_for_dead(candidates: Candidates, tmp_p
 
 
 def open_lock(path: Path) -> AbstractContextManager[None]:
-    from sortline.core.artifacts import exclusive
+    from sortline.core.files import exclusive
 
     return exclusive(path, "It")

@@ -7,8 +7,8 @@ import tensorflow as tf
 from helpers.colour_models import export
 from tensorflow_serving.apis import prediction_log_pb2
 
-from sortline.core.artifacts import digest_tree
 from sortline.core.errors import ArtifactError
+from sortline.core.files import digest_tree
 from sortline.model.contract import verify
 from sortline.serving.assembly import WARMUP, assemble, warmup_file
 from sortline.serving.tfrecord import crc32c, tfrecord

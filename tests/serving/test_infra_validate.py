@@ -15,8 +15,9 @@ import pytest
 from helpers.colour_models import export, settings, workspace
 
 from pipeline_steps import evaluate
-from sortline.core.artifacts import Paths, digest_tree, read_json, write_json
 from sortline.core.errors import ArtifactError, DataError
+from sortline.core.files import digest_tree, read_json, write_json
+from sortline.core.paths import Paths
 from sortline.model.contract import model_digest, verify
 from sortline.serving import infra_validate
 from sortline.serving.both_doors import Answered

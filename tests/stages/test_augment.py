@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from pipeline_steps import augment
-from sortline.core.artifacts import Paths
 from sortline.core.errors import ArtifactError, DataError, ImageError, ParamsError
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.images.views import FIELDS
 
 REPOSITORY = Path(__file__).parents[2]

@@ -11,8 +11,9 @@ import pytest
 from helpers.colour_models import exported, settings, workspace, write_manifest
 
 from pipeline_steps import evaluate
-from sortline.core.artifacts import Paths, digest_tree
 from sortline.core.errors import ArtifactError, DataError
+from sortline.core.files import digest_tree
+from sortline.core.paths import Paths
 from sortline.evaluation.latency import measure, time_in_turns
 from sortline.model.contract import model_digest
 from sortline.model.litert_export import Sources, write_litert

@@ -15,9 +15,10 @@ from helpers.colour_models import REPOSITORY
 from PIL import Image
 
 from pipeline_steps import export
-from sortline.core.artifacts import Paths, digest_tree, sha256_file, write_json
 from sortline.core.errors import DataError, ExportError
+from sortline.core.files import digest_tree, sha256_file, write_json
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.images.decode import decode_and_resize
 from sortline.model import parity
 from sortline.model.contract import read_contract, verify

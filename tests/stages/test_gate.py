@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from pipeline_steps import evaluate, gate
 from sortline.cli.main import app
-from sortline.core.artifacts import Paths, write_json
 from sortline.core.entry import exit_code_of
 from sortline.core.errors import DataError, GateError
+from sortline.core.files import write_json
+from sortline.core.paths import Paths
 from sortline.evaluation.blessing import Blessing, Verdict, current_blessing, markdown
 from sortline.evaluation.replace_champion import use
 from sortline.model.contract import (

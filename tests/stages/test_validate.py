@@ -13,9 +13,9 @@ import pytest
 from helpers.encoded_pictures import animated, claiming_jpeg, encode, exif, grey_16_bits, picture
 
 from pipeline_steps.validate import Validation, run
-from sortline.core.artifacts import Paths
 from sortline.core.errors import ArtifactError, DataError, ValidationError
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.dataset.manifest import labels_of, read_manifest
 from sortline.dataset.measured import read_measured, write_measured
 from sortline.images.decode import decode_bytes

@@ -13,8 +13,9 @@ from helpers.workspaces import call, git, make_workspace, write_params
 from safetensors.numpy import load_file
 
 from pipeline_steps import warm_start
-from sortline.core.artifacts import Paths, digest_tree, write_json
+from sortline.core.files import digest_tree, write_json
 from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.paths import Paths
 from sortline.evaluation.replace_champion import use
 from sortline.model.contract import (
     CONTRACT,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageStat
 
-from sortline.core.artifacts import digest_tree
 from sortline.core.errors import DataError
+from sortline.core.files import digest_tree
 from sortline.dataset.duplicates import luma_hash
 from sortline.synthetic import generated
 from sortline.synthetic.families import WASTE
@@ -40,7 +40,7 @@ DRAW_SAMPLE = """
 import hashlib, sys
 from pathlib import Path
 from random import Random
-from sortline.core.artifacts import digest_tree
+from sortline.core.files import digest_tree
 from sortline.synthetic.families import WASTE
 from sortline.synthetic.scene import photograph
 from sortline.synthetic.generated import CLASSES, generate

@@ -9,8 +9,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sortline.cli.main import app
-from sortline.core.artifacts import digest_tree
 from sortline.core.errors import DataError
+from sortline.core.files import digest_tree
 from sortline.dataset.duplicates import luma_hash, near_pairs
 from sortline.synthetic.birds import BUILDS, SPECIES, THIRTY_SPECIES
 from sortline.synthetic.generated import classes_of, default_counts, draw, generate

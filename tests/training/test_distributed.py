@@ -99,7 +99,7 @@ def test_a_pod_knows_its_place_by_its_index() -> None:
 
 
 def test_one_device_is_keras_itself_and_writes_where_it_always_did(tmp_path: Path) -> None:
-    from sortline.core.artifacts import Paths
+    from sortline.core.paths import Paths
 
     paths = Paths(tmp_path)
     with opened(Distribution(strategy="single", timeout_s=1.0), paths) as own:

@@ -11,8 +11,8 @@ from helpers.tiny_runs import draw, list_images, phases, settings, start_over, t
 from safetensors.numpy import load_file
 
 from pipeline_steps import fine_tune_phase2, train_phase1, warm_start
-from sortline.core.artifacts import Paths
 from sortline.core.errors import DataError, ParamsError
+from sortline.core.paths import Paths
 from sortline.training import checkpoint, extraction, stage
 from sortline.training.logits import read_logits
 from sortline.training.network import load_network

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from sortline.core.artifacts import sha256_file
+from sortline.core.files import sha256_file
 from sortline.core.storage.base import MakeError, SmallFile, Storage
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sortline.core.artifacts import (
-    Paths,
+from sortline.core.entry import exit_code_of
+from sortline.core.errors import ArtifactError, BusyError, DataError, RefusedError, SortlineError
+from sortline.core.files import (
     atomic_dir,
     atomic_file,
     digest_tree,
@@ -20,8 +21,7 @@ from sortline.core.artifacts import (
     recover_dir,
     write_json,
 )
-from sortline.core.entry import exit_code_of
-from sortline.core.errors import ArtifactError, BusyError, DataError, RefusedError, SortlineError
+from sortline.core.paths import Paths
 
 
 class _StopError(Exception):
@@ -78,7 +78,7 @@ def test_a_digest_sees_names_and_contents(tmp_path: Path) -> None:
 def test_a_second_run_is_refused_and_a_killed_one_frees_its_lock(tmp_path: Path) -> None:
     lock = tmp_path / "x.lock"
     hold = (
-        "from pathlib import Path; from sortline.core.artifacts import exclusive; import sys\n"
+        "from pathlib import Path; from sortline.core.files import exclusive; import sys\n"
         f"with exclusive(Path({str(lock)!r}), 'x'):\n print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -150,7 +150,7 @@ def test_state_may_lie_outside_of_the_repository(
 _KILLED_SWAP = """
 import os, signal, sys
 from pathlib import Path
-from sortline.core import artifacts
+from sortline.core import files
 
 seen, last = [], int(sys.argv[2])
 def deadly(owner, name):
@@ -163,8 +163,8 @@ def deadly(owner, name):
     setattr(owner, name, call)
 deadly(Path, "rename")
 deadly(Path, "mkdir")
-deadly(artifacts, "remove")
-with artifacts.atomic_dir(Path(sys.argv[1])) as folder:
+deadly(files, "remove")
+with files.atomic_dir(Path(sys.argv[1])) as folder:
     (folder / "a").write_text("new")
 """
 
