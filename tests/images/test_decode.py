@@ -202,7 +202,7 @@ FUZZ = """
     from pathlib import Path
     sys.path[:0] = {paths!r}
     import tensorflow as tf
-    from encoded_pictures import accepted, animated, refused
+    from helpers.encoded_pictures import accepted, animated, refused
     from sortline.core.errors import ImageError
     from sortline.images.decode import decode_bytes, guarded_decode
 
