@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sortline.client.messages import message
 from sortline.client.rpc import MAX_MESSAGE_BYTES, Options, Tls
-from sortline.client.sent import Sent
 from sortline.client.tensors import to_proto
 from sortline.core.errors import ParamsError
+from sortline.core.logged_predictions import LoggedPrediction
 
 if TYPE_CHECKING:  # prometheus_client is needed by those alone who count.
     from sortline.client.client_metrics import ClientMetrics
@@ -72,7 +72,7 @@ class BaseClient:
     max_batch_items: int = 32
     max_attempts: int = 8
     channel_options: Options = ()
-    log: Callable[[Sent], None] | None = None
+    log: Callable[[LoggedPrediction], None] | None = None
     metrics: "ClientMetrics | None" = None
 
     def __post_init__(self) -> None:

@@ -21,9 +21,9 @@ from sortline.client.batching import batched
 from sortline.client.prediction import Prediction, read_predictions, refused
 from sortline.client.retry import policy
 from sortline.client.rpc import explained
-from sortline.client.sent import Sent
 from sortline.client.tensors import TensorError
 from sortline.core.errors import ImageError, ParamsError, ServingError
+from sortline.core.logged_predictions import LoggedPrediction
 
 _IMAGE_OVERHEAD_BYTES: Final = (
     6  # In a message: a field's number, and a length of up to five bytes.
@@ -172,8 +172,8 @@ class Exchange:
         rotated = [item.image.rotated for item in call.items]
         return read_predictions(response, rotated, self._labels)
 
-    def _sent(self, call: Call, image: bytes, prediction: Prediction) -> Sent:
-        return Sent(
+    def _sent(self, call: Call, image: bytes, prediction: Prediction) -> LoggedPrediction:
+        return LoggedPrediction(
             time=call.begun,
             model=self._client.model_name,
             version=prediction.version or 0,

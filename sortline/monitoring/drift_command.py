@@ -9,12 +9,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from sortline.core.label_files import known_labels
+from sortline.core.log_files import open_log
 from sortline.core.params import Drift as Settings
 from sortline.core.params import load_params
 from sortline.core.paths import Paths
+from sortline.core.storage import Storage
 from sortline.monitoring.drift_sources import Window, read_reference, read_window
 from sortline.monitoring.drift_verdict import EXIT_CODES, Found, Index, judge
-from sortline.monitoring.label_files import known_labels
 from sortline.monitoring.learnable import (
     Evidence,
     decide,
@@ -22,7 +24,6 @@ from sortline.monitoring.learnable import (
     pinned_now,
     unseen,
 )
-from sortline.monitoring.log_store import LogStore, open_log
 
 _DECIMALS = 6
 
@@ -71,11 +72,11 @@ def _rounded(value: Any) -> Any:
     return round(value, _DECIMALS) if isinstance(value, float) else value
 
 
-def look(store: LogStore, asked: Asked, settings: Settings, root: Path) -> Outcome:
+def look(store: Storage, asked: Asked, settings: Settings, root: Path) -> Outcome:
     """Judge a window of a log, and look for new data below `root`.
 
     Raises:
-        DataError, ArtifactError, ReleaseError: something cannot be read, or does not fit.
+        DataError, ArtifactError: something cannot be read, or does not fit.
     """
     folder, reference = read_reference(asked.reference)
     seen, window = read_window(store, asked.window)
@@ -129,7 +130,7 @@ def command(address: str, asked: Asked, *, as_json: bool) -> int:
 
     Raises:
         ParamsError: params.yaml cannot be used, or the address is none.
-        DataError, ArtifactError, ReleaseError: see `look`.
+        DataError, ArtifactError: see `look`.
     """
     root = Path.cwd()
     settings = load_params(Paths(root).params).drift

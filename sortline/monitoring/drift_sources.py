@@ -10,9 +10,10 @@ import pandas as pd
 
 from sortline.core.errors import DataError, ParamsError
 from sortline.core.files import require
+from sortline.core.log_files import prediction_files, read_tables
 from sortline.core.paths import Paths
+from sortline.core.storage import Storage
 from sortline.monitoring.drift_verdict import INVALID, Answers, Seen
-from sortline.monitoring.log_store import LogStore, read_tables
 
 _PREDICTIONS: Final = "predictions.parquet"
 _COLUMNS: Final = ("time", "model", "version", "sha256", "label", "probabilities", "valid")
@@ -85,9 +86,9 @@ def _root_of(file: Path) -> Path:
     return file.parents[2] if inside else file.parent
 
 
-def _rows(store: LogStore, window: Window) -> pd.DataFrame:
+def _rows(store: Storage, window: Window) -> pd.DataFrame:
     parts = []
-    for table in read_tables(store, store.predictions(window.since), _COLUMNS):
+    for table in read_tables(store, prediction_files(store, window.since), _COLUMNS):
         rows = table.to_pandas()
         keep = np.ones(len(rows), bool)
         if window.since is not None:
@@ -103,12 +104,12 @@ def _rows(store: LogStore, window: Window) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def read_window(store: LogStore, window: Window) -> tuple[Seen, Answers]:
+def read_window(store: Storage, window: Window) -> tuple[Seen, Answers]:
     """The rows of a window; of rows with the same image and version, one counts.
 
     Raises:
         DataError: a file of the log cannot be read.
-        ArtifactError, ReleaseError: the log cannot be read.
+        ArtifactError: the log cannot be read.
     """
     rows = _rows(store, window)
     once = rows.drop_duplicates(["model", "version", "sha256"])

@@ -13,9 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from sortline.core.label_files import Labels, known_labels, read_csv, write_labels
+from sortline.core.log_files import open_log, prediction_files, read_tables
+from sortline.core.storage import Storage
 from sortline.evaluation.bootstrap import wilson
-from sortline.monitoring.label_files import Labels, known_labels, read_csv, write_labels
-from sortline.monitoring.log_store import LogStore, open_log, read_tables
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,13 @@ class _Version:
 
 
 def _read_versions(
-    store: LogStore, labels: Labels
+    store: Storage, labels: Labels
 ) -> tuple[dict[tuple[str, int], _Version], set[str]]:
     """By model and version, what was said of the labelled images; and all labels ever said."""
     columns = ("time", "model", "version", "sha256", "label", "valid")
     versions: dict[tuple[str, int], _Version] = {}
     said: set[str] = set()
-    for table in read_tables(store, store.predictions(), columns):
+    for table in read_tables(store, prediction_files(store), columns):
         for time, model, number, sha256, label, valid in zip(
             *(table[column].to_pylist() for column in columns), strict=True
         ):
@@ -110,12 +111,12 @@ def _live(key: tuple[str, int], version: _Version, labels: Labels) -> Live:
     )
 
 
-def join(store: LogStore, path: Path) -> Joined:
+def join(store: Storage, path: Path) -> Joined:
     """Join the labels of a CSV to a log; repeated, it changes nothing.
 
     Raises:
         DataError: the CSV, or a file of the log, cannot be read; nothing was written.
-        ArtifactError, ReleaseError: the log cannot be read or written.
+        ArtifactError: the log cannot be read or written.
     """
     given, earlier = read_csv(path), known_labels(store)
     new = {sha256: label for sha256, label in given.labels.items() if earlier.get(sha256) != label}

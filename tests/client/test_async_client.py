@@ -27,8 +27,8 @@ from sortline.client.client import Client
 from sortline.client.client_metrics import ClientMetrics
 from sortline.client.prediction import Prediction
 from sortline.client.rpc import Tls
-from sortline.client.sent import Sent
 from sortline.core.errors import ParamsError, ServingError
+from sortline.core.logged_predictions import LoggedPrediction
 
 T = TypeVar("T")
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -138,7 +138,7 @@ def test_reading_turning_and_logging_do_not_hold_up_the_loop(target: str, tmp_pa
         threads.append(threading.current_thread())
         yield picture()
 
-    def log(_: Sent) -> None:
+    def log(_: LoggedPrediction) -> None:
         threads.append(threading.current_thread())
 
     using(target, lambda client: client.predict(images()), log=log)
@@ -147,7 +147,7 @@ def test_reading_turning_and_logging_do_not_hold_up_the_loop(target: str, tmp_pa
 
 
 def test_calls_are_counted_and_logged(target: str, script: Script) -> None:
-    registry, logged = CollectorRegistry(), list[Sent]()
+    registry, logged = CollectorRegistry(), list[LoggedPrediction]()
     script.codes = [UNAVAILABLE]
     settings: dict[str, Any] = {"metrics": ClientMetrics(registry), "log": logged.append}
     using(target, lambda client: client.predict([picture(), b""]), **settings)

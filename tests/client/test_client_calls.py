@@ -29,8 +29,8 @@ from sortline.client.client import Client
 from sortline.client.client_metrics import ClientMetrics
 from sortline.client.messages import message
 from sortline.client.rpc import Tls
-from sortline.client.sent import Sent
 from sortline.core.errors import ArtifactError, ParamsError, ServingError
+from sortline.core.logged_predictions import LoggedPrediction
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -244,7 +244,7 @@ def test_tls_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_answered_image_is_logged_as_it_was_sent(target: str, script: Script) -> None:
-    logged: list[Sent] = []
+    logged: list[LoggedPrediction] = []
     images = [picture(), b"", lying_on_its_side(), picture() + b"broken"]
     before = datetime.now(UTC)
     with Client(target, "waste", log=logged.append) as client:

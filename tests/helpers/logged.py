@@ -12,8 +12,8 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sortline.client.sent import Sent
-from sortline.monitoring.prediction_log import PredictionLog
+from sortline.core.logged_predictions import LoggedPrediction
+from sortline.core.prediction_log import PredictionLog
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 LABELS = ("can", "jar", "sheet")
@@ -24,7 +24,9 @@ def sha_of(number: int) -> str:
     return hashlib.sha256(b"picture %d" % number).hexdigest()
 
 
-def sent(number: int, label: str = "can", confidence: float = 0.8, **changes: Any) -> Sent:
+def sent(
+    number: int, label: str = "can", confidence: float = 0.8, **changes: Any
+) -> LoggedPrediction:
     """An answer to the picture of this number, a second after the one before it."""
     rest = (1.0 - confidence) / (len(LABELS) - 1)
     values: dict[str, Any] = {
@@ -39,15 +41,15 @@ def sent(number: int, label: str = "can", confidence: float = 0.8, **changes: An
         "latency_s": 0.0125,
         "image": b"picture %d" % number,
     }
-    return Sent(**{**values, **changes})
+    return LoggedPrediction(**{**values, **changes})
 
 
-def unreadable(number: int, **changes: Any) -> Sent:
+def unreadable(number: int, **changes: Any) -> LoggedPrediction:
     """What is logged of a picture that the server could not read."""
     return sent(number, "", valid=False, probabilities=(0.0,) * len(LABELS), **changes)
 
 
-def write_log(address: str | Path, answers: Iterable[Sent], **settings: Any) -> None:
+def write_log(address: str | Path, answers: Iterable[LoggedPrediction], **settings: Any) -> None:
     """Make a log of these answers."""
     with PredictionLog(address, **{"max_rows": 100_000, **settings}) as log:
         for each in answers:

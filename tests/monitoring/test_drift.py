@@ -15,9 +15,9 @@ from helpers.workspaces import ROOT
 from typer.testing import CliRunner, Result
 
 from sortline.cli.main import app
-from sortline.client.sent import Sent
 from sortline.core.errors import ArtifactError, DataError, ParamsError
 from sortline.core.files import write_json
+from sortline.core.logged_predictions import LoggedPrediction
 from sortline.monitoring.drift_sources import Window, parse_time, read_reference
 from sortline.monitoring.learnable import Evidence, decide, learned_from
 
@@ -25,7 +25,9 @@ SHARES = (0.5, 0.3, 0.2)
 TIMES = ["--since", "2024-05-03T12:00", "--until", "2024-05-04"]
 
 
-def answers(count: int, shares: Sequence[float] = SHARES, *, seed: int = 0) -> list[Sent]:
+def answers(
+    count: int, shares: Sequence[float] = SHARES, *, seed: int = 0
+) -> list[LoggedPrediction]:
     """So many answers, with classes of these shares and confidences that lean to 1."""
     generator = np.random.default_rng(seed)
     labels = generator.choice(LABELS, size=count, p=shares)
@@ -37,7 +39,7 @@ def answers(count: int, shares: Sequence[float] = SHARES, *, seed: int = 0) -> l
     ]
 
 
-def write_reference(folder: Path, rows: Sequence[Sent]) -> None:
+def write_reference(folder: Path, rows: Sequence[LoggedPrediction]) -> None:
     """A run's predictions.parquet, as evaluate writes it."""
     probabilities = np.array([each.probabilities for each in rows])
     frame = pd.DataFrame(
@@ -194,7 +196,7 @@ def test_the_threshold_is_params_yamls_or_the_command_lines(repository: Path) ->
     assert ask().exit_code == 4
 
 
-def drifted(repository: Path) -> list[Sent]:
+def drifted(repository: Path) -> list[LoggedPrediction]:
     rows = answers(600, (0.0, 0.2, 0.8), seed=2)
     write_log("log", rows)
     return rows

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, DataError
+from sortline.core.label_files import known_labels, read_csv
+from sortline.core.log_files import open_log
 from sortline.evaluation.bootstrap import wilson
-from sortline.monitoring.label_files import known_labels, read_csv
 from sortline.monitoring.live_labels import Joined, join, table_of
-from sortline.monitoring.log_store import open_log
 
 OTHER = "0" * 64
 
@@ -193,11 +193,11 @@ def test_a_terminal_of_80_columns_shows_the_whole_table(log: Path, tmp_path: Pat
 
 
 def test_a_file_that_is_too_old_and_removed_meanwhile_is_passed_over(
-    log: Path, tmp_path: Path
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_log(log)
     names = store.names()
     gone = names[0].replace("-000000", "-000009")
-    store.names = lambda: [gone, *names]  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "names", lambda: [gone, *names])
     found = join(store, csv_of(tmp_path / "labels.csv", (sha_of(1), "can")))
     assert [each.version for each in found.versions] == [3, 4]

@@ -15,9 +15,9 @@ import pytest
 from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
 from helpers.workspaces import git, write_params
 
-from sortline.client.sent import Sent
 from sortline.core.errors import ArtifactError
-from sortline.monitoring.prediction_log import PredictionLog
+from sortline.core.logged_predictions import LoggedPrediction
+from sortline.core.prediction_log import PredictionLog
 from sortline.orchestration.clone import write_lock
 from sortline.orchestration.data_revision import CURRENT
 from sortline.orchestration.drift_watch import Look, alert, look_for_drift
@@ -115,7 +115,7 @@ def _answered(folder: Path, labels: tuple[str, ...]) -> str:
         for number in range(IMAGES):
             label = labels[number % len(labels)]
             log(
-                Sent(
+                LoggedPrediction(
                     time=datetime.now(UTC),
                     model="sortline",
                     version=3,

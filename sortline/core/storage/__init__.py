@@ -12,19 +12,37 @@ boto3 stays.
 """
 
 from pathlib import Path
+from typing import Final
 
 from sortline.core.errors import ParamsError, SortlineError
 from sortline.core.storage.base import Limits, MakeError, SmallFile, Storage
 from sortline.core.storage.folder import FolderStorage
 
-__all__ = ["FolderStorage", "Limits", "SmallFile", "Storage", "is_remote", "open_storage"]
+__all__ = [
+    "FolderStorage",
+    "Limits",
+    "SmallFile",
+    "Storage",
+    "is_remote",
+    "open_storage",
+    "required_library",
+]
 
 KINDS = "a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 
 
+_LIBRARIES: Final = {"s3": "boto3", "gs": "obstore", "az": "obstore"}
+
+
+def required_library(address: str) -> str | None:
+    """The package that reaches an address, if it takes one."""
+    scheme, separator, _ = address.partition("://")
+    return _LIBRARIES.get(scheme) if separator else None
+
+
 def is_remote(address: str) -> bool:
     """Whether an address names a bucket, as opposed to a folder."""
-    return address.partition("://")[0] in ("s3", "gs", "az")
+    return required_library(address) is not None
 
 
 def open_storage(

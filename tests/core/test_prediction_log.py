@@ -16,11 +16,19 @@ from helpers.logged import NOON, bucket_server, files_of, rows_of, sent, sha_of,
 from helpers.scripted_server import Script, label_of, picture, serving
 
 from sortline.client.client import Client
+from sortline.core import log_files, prediction_log
 from sortline.core.errors import ParamsError
-from sortline.monitoring import log_store, prediction_log
-from sortline.monitoring.log_buffer import Buffer, Limits
-from sortline.monitoring.log_store import LABELS, Names, open_log, read_tables, written_at
-from sortline.monitoring.prediction_log import Counts, PredictionLog, is_sampled
+from sortline.core.log_files import (
+    LABELS,
+    Names,
+    open_log,
+    prediction_files,
+    read_tables,
+    written_at,
+)
+from sortline.core.logged_predictions import Buffer, FileLimits
+from sortline.core.prediction_log import Counts, PredictionLog, is_sampled
+from sortline.core.storage import Limits
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +94,7 @@ def test_a_file_is_full_by_its_images_too(tmp_path: Path) -> None:
 
 
 def test_a_row_does_not_wait_for_others_for_ever() -> None:
-    buffer = Buffer(Limits(rows=100, bytes=100, age_s=0.01))
+    buffer = Buffer(FileLimits(rows=100, bytes=100, age_s=0.01))
     assert buffer.add(sent(1))
     assert buffer.take() == [sent(1)]  # Would hang.
 
@@ -170,7 +178,7 @@ def test_a_disk_without_room_leaves_no_half_file(tmp_path: Path) -> None:
     code = f"""
 import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from sortline.monitoring import prediction_log
+from sortline.core import prediction_log
 from helpers.logged import sent
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
@@ -198,7 +206,7 @@ def test_a_storage_that_hangs_does_not_hold_up_predicting(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_store, "_ATTEMPTS", 1)
+    monkeypatch.setattr(log_files, "_LIMITS", Limits(10.0, 1))
     log = PredictionLog("s3://logs/x", max_rows=2)
     log(sent(0))
     log(sent(1))
@@ -225,7 +233,7 @@ def test_files_that_are_too_old_are_removed_and_nothing_else(
     ages = {name: Names().next(now - timedelta(days=d)) for name, d in (("old", 31), ("new", 29))}
     labels = Names(LABELS).next(now - timedelta(days=400))
     for name in (*ages.values(), labels, "notes.parquet"):
-        store.write(name, b"PAR1")
+        store.overwrite(name, b"PAR1")
     with PredictionLog(address, keep_days=30) as log:
         log(sent(1))
     assert log.counts == Counts(written=1, removed=1)
@@ -242,11 +250,11 @@ def test_a_bucket_is_written_to_and_read(bucket: str) -> None:
     assert log.counts == Counts(written=3)
     store = open_log(f"{bucket}/written/here")
     rows: list[Any] = []
-    for table in read_tables(store, store.predictions(), ["sha256"]):
+    for table in read_tables(store, prediction_files(store), ["sha256"]):
         rows += table["sha256"].to_pylist()
     assert rows == [sha_of(number) for number in range(3)]
-    first = store.predictions()[0]
-    store.write(first, b"an attempt whose answer got lost comes again")
+    first = prediction_files(store)[0]
+    assert not store.create(first, b"an attempt whose answer got lost comes again")
     gone = first.replace("-000000", "-000009")
     (table,) = read_tables(store, [gone, first], ["label"])
     assert table.num_rows == 2
@@ -269,7 +277,7 @@ def test_a_program_that_ends_without_closing_loses_nothing(tmp_path: Path) -> No
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from sortline.monitoring.prediction_log import PredictionLog
+from sortline.core.prediction_log import PredictionLog
 from helpers.logged import sent
 log = PredictionLog({str(tmp_path)!r})
 log(sent(1))
@@ -300,7 +308,7 @@ def test_a_setting_that_makes_no_sense_is_refused(
         PredictionLog(tmp_path, **settings)
 
 
-@pytest.mark.parametrize("address", ["", "gs://bucket/x", "s3:///x"])
+@pytest.mark.parametrize("address", ["", "ftp://host/x", "s3:///x"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(ParamsError):
         PredictionLog(address)
@@ -312,3 +320,13 @@ def test_a_missing_library_is_said_before_anything_is_sent(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ParamsError, match=r"needs pyarrow.*sortline\[serving\]"):
         PredictionLog(tmp_path)
+
+
+def test_a_client_logs_without_pandas_and_without_what_judges_a_log() -> None:
+    code = (
+        "import sys; import sortline.client.client, sortline.core.prediction_log;"
+        "print([n for n in sys.modules if n.startswith(('pandas', 'pyarrow', 'boto3', 'obstore',"
+        " 'tensorflow', 'sortline.monitoring'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

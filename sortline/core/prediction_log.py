@@ -1,13 +1,13 @@
 """The prediction log: a sample of what a client sent and got, in Parquet files.
 
     from sortline.client.client import Client
-    from sortline.monitoring.prediction_log import PredictionLog
+    from sortline.core.prediction_log import PredictionLog
     with PredictionLog("s3://bucket/log", share=0.1) as log, Client("host:8500", log=log) as client:
         ...
 
 Predicting never waits for it and never fails by it: rows wait in memory, a thread of the log's own
 writes them, and what it cannot keep up with is dropped, counted and said once. Where files lie, and
-what they are called, stands in log_store.py. It needs pyarrow, which `sortline[client]` does not
+what they are called, stands in log_files.py. It needs pyarrow, which `sortline[client]` does not
 install: `sortline[serving]` does.
 """
 
@@ -22,14 +22,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from sortline.client.sent import Sent
 from sortline.core.errors import ParamsError, SortlineError
-from sortline.monitoring.log_buffer import Buffer, Limits
-from sortline.monitoring.log_store import LogStore, Names, open_log, written_at
+from sortline.core.log_files import Names, open_log, prediction_files, written_at
+from sortline.core.logged_predictions import Buffer, FileLimits, LoggedPrediction
+from sortline.core.storage import required_library
 
 _LOG: Final = logging.getLogger("sortline.prediction_log")
 _PRUNE_EVERY: Final = timedelta(hours=1)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0  # Between attempts to write, doubled each time.
+_FORGOTTEN_S: Final = 86400.0  # After which a half-written file has no writer any more.
 _HASH_DIGITS: Final = 16
 _THREAD: Final = "sortline-prediction-log"
 
@@ -58,7 +59,7 @@ def is_sampled(sha256: str, share: float) -> bool:
     return int(sha256[:_HASH_DIGITS], 16) < share * 16**_HASH_DIGITS
 
 
-def encode(rows: Sequence[Sent], *, images: bool) -> bytes:
+def encode(rows: Sequence[LoggedPrediction], *, images: bool) -> bytes:
     """Rows as a Parquet file; times in UTC, to the microsecond."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -85,8 +86,8 @@ def encode(rows: Sequence[Sent], *, images: bool) -> bytes:
 
 def _require_libraries(address: str) -> None:
     # Here, where somebody sees what is missing.
-    needed = ("pyarrow.parquet", *(("boto3",) if address.startswith("s3://") else ()))
-    for name in needed:
+    library = required_library(address)
+    for name in ("pyarrow.parquet", *([library] if library else [])):
         try:
             import_module(name)
         except ModuleNotFoundError as error:
@@ -126,8 +127,8 @@ class PredictionLog:
     def __post_init__(self) -> None:
         self._check()
         _require_libraries(str(self.address))
-        self._store: LogStore = open_log(self.address)
-        self._buffer = Buffer(Limits(self.max_rows, self.max_bytes, self.max_age_s))
+        self._store = open_log(self.address)
+        self._buffer = Buffer(FileLimits(self.max_rows, self.max_bytes, self.max_age_s))
         self._counts, self._guard = Counts(), threading.Lock()
         self._thread: threading.Thread | None = None
         self._names, self._pruned = Names(), datetime.min.replace(tzinfo=UTC)
@@ -153,11 +154,11 @@ class PredictionLog:
         with self._guard:
             return self._counts
 
-    def __call__(self, sent: Sent) -> None:
+    def __call__(self, row: LoggedPrediction) -> None:
         """Take note of an image; never waits for a disk or a network, and raises nothing."""
-        if not is_sampled(sent.sha256, self.share):
+        if not is_sampled(row.sha256, self.share):
             return
-        if self._buffer.add(sent if self.images else replace(sent, image=b"")):
+        if self._buffer.add(row if self.images else replace(row, image=b"")):
             self._start()
         else:
             self._count(dropped=1)
@@ -181,10 +182,10 @@ class PredictionLog:
                 self._count(lost=len(rows))
                 self._say("lost", f"{len(rows)} rows cannot be written, and are lost: {error!r}")
 
-    def _write(self, rows: Sequence[Sent]) -> None:
+    def _write(self, rows: Sequence[LoggedPrediction]) -> None:
         now, wait_s = datetime.now(UTC), _FIRST_WAIT_S
         name, data = self._names.next(now), encode(rows, images=self.images)
-        while not self._tried(lambda: self._store.write(name, data)):
+        while not self._tried(lambda: self._store.create(name, data)):
             if self._hopeless:
                 self._count(lost=len(rows))
                 return
@@ -201,12 +202,12 @@ class PredictionLog:
             self._tried(lambda: self._remove_older(now - timedelta(days=self.keep_days or 0.0)))
 
     def _remove_older(self, limit: datetime) -> None:
-        for name in self._store.predictions():
+        for name in prediction_files(self._store):
             at = written_at(name)
             if at is not None and at < limit:
-                self._store.remove(name)
+                self._store.delete(name)
                 self._count(removed=1)
-        self._store.sweep()
+        self._store.sweep(_FORGOTTEN_S)
 
     def _tried(self, work: Callable[[], object]) -> bool:
         try:

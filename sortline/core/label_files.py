@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sortline.core.errors import DataError
-from sortline.monitoring.log_store import LABELS, LogStore, Names, read_tables
+from sortline.core.log_files import LABELS, Names, label_files, read_tables
+from sortline.core.storage import Storage
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _COLUMNS: Final = ("sha256", "label")
@@ -59,8 +60,8 @@ def _checked(path: Path, line: int, row: dict[str, Any]) -> tuple[str, str]:
     sha256, label = ((row[name] or "").strip() for name in _COLUMNS)
     if not _SHA256.fullmatch(sha256.lower()) or not label:
         raise DataError(
-            f"{path}, line {line}: sha256 is {sha256!r} and label {label!r}; wanted 64 hexadecimal"
-            " digits and a class. Nothing was joined."
+            f"{path}, line {line}: sha256 is {sha256!r} and label {label!r}; they have to be 64"
+            " hexadecimal digits and a class. Nothing was joined."
         )
     return sha256.lower(), label
 
@@ -77,15 +78,15 @@ def _given(rows: Iterable[tuple[str, str]]) -> Given:
     return Given(labels, count, duplicates, relabelled)
 
 
-def known_labels(store: LogStore) -> Labels:
+def known_labels(log: Storage) -> Labels:
     """All labels that were joined to a log so far; the latest of each image."""
     labels: Labels = {}
-    for table in read_tables(store, store.labels(), _COLUMNS):
+    for table in read_tables(log, label_files(log), _COLUMNS):
         labels.update(zip(*(table[column].to_pylist() for column in _COLUMNS), strict=True))
     return labels
 
 
-def write_labels(store: LogStore, labels: Labels) -> str | None:
+def write_labels(log: Storage, labels: Labels) -> str | None:
     """Write labels as one more file of a log, and name it; None when there are none."""
     if not labels:
         return None
@@ -96,5 +97,5 @@ def write_labels(store: LogStore, labels: Labels) -> str | None:
     columns = {"sha256": list(labels), "label": list(labels.values())}
     pq.write_table(pa.table(columns), target, compression="zstd")
     name = Names(LABELS).next(datetime.now(UTC))
-    store.write(name, target.getvalue())
+    log.create(name, target.getvalue())
     return name

@@ -1,18 +1,46 @@
-"""Rows of a prediction log that wait for their file, in memory that has a limit."""
+"""Rows of a prediction log: what one holds, and where they wait for their file."""
 
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
-
-from sortline.client.sent import Sent
 
 _FILES_WAITING: Final = 4  # So many files' worth of rows may wait: beyond that, a disk is at fault.
 
 
 @dataclass(frozen=True)
-class Limits:
+class LoggedPrediction:
+    """One image, as it was sent, and what came back for it.
+
+    Attributes:
+        time: when the call that carried it began, in UTC.
+        model: the model's name on the server.
+        version: the version that answered.
+        sha256: of the bytes sent, in hex. Of a picture that was turned, that is the turned one.
+        class_id: -1 where the server found the image invalid.
+        label: "" where the server found the image invalid.
+        probabilities: in the order of class ids; all zero where the image is invalid.
+        valid: whether the server could read the image.
+        latency_s: of the call that carried it, retries included, in seconds.
+        image: the bytes sent.
+    """
+
+    time: datetime
+    model: str
+    version: int
+    sha256: str
+    class_id: int
+    label: str
+    probabilities: tuple[float, ...]
+    valid: bool
+    latency_s: float
+    image: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FileLimits:
     """When a file is full.
 
     Attributes:
@@ -29,14 +57,14 @@ class Limits:
 class Buffer:
     """Any number of threads add rows; one takes them, a file's worth at a time."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FileLimits) -> None:
         self._limits, self._changed = limits, threading.Condition()
-        self._rows: deque[Sent] = deque()
+        self._rows: deque[LoggedPrediction] = deque()
         self._bytes = self._taken = 0
         self._oldest = 0.0
         self._hurry = self._closed = False
 
-    def add(self, row: Sent) -> bool:
+    def add(self, row: LoggedPrediction) -> bool:
         """Let a row wait; False when there is no room, or no more rows are taken."""
         with self._changed:
             full = len(self._rows) >= _FILES_WAITING * self._limits.rows
@@ -62,7 +90,7 @@ class Buffer:
             return None
         return max(0.0, self._oldest + self._limits.age_s - time.monotonic())
 
-    def take(self) -> list[Sent]:
+    def take(self) -> list[LoggedPrediction]:
         """Wait for a file's worth of rows, and take them; none when it is closed and empty.
 
         Those taken before count as settled from then on.
@@ -76,8 +104,8 @@ class Buffer:
             self._taken, self._hurry = len(rows), self._hurry and bool(self._rows)
             return rows
 
-    def _pop(self) -> list[Sent]:
-        rows: list[Sent] = []
+    def _pop(self) -> list[LoggedPrediction]:
+        rows: list[LoggedPrediction] = []
         size = 0
         while self._rows and len(rows) < self._limits.rows and size < self._limits.bytes:
             rows.append(self._rows.popleft())
