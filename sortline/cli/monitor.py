@@ -79,8 +79,8 @@ def drift(  # noqa: PLR0913 (one an option)
 
     Exit code: 0 stable, 4 drift, 5 too few images to say.
     """
+    from sortline.monitoring.drift import Window, parse_time
     from sortline.monitoring.drift_command import Asked, command
-    from sortline.monitoring.drift_sources import Window, parse_time
 
     window = Window(parse_time(since), parse_time(until), version)
     asked = Asked(reference, window, threshold, lineage, new_data)

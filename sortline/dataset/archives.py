@@ -2,6 +2,8 @@
 
 An archive is refused as a whole when it holds a path or a link that leaves it, a device, an
 encrypted member, or far more bytes than it can honestly hold: nobody makes those by accident.
+`tarfile`'s own filter "data" is no help: it turns `/x` into `x` and passes `C:/x`, which are
+refused here, it looks for links on a disk where these never come to lie, and it knows no zip.
 """
 
 import lzma

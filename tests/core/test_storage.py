@@ -1,12 +1,16 @@
 """A folder, S3 and a cloud behind obstore do the same, and say what failed."""
 
 import hashlib
+import json
+import os
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from helpers.release_parts import FaultyProxy
 from obstore.store import MemoryStore
@@ -153,3 +157,45 @@ def test_no_library_of_a_provider_is_loaded_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.decode().strip() == "[]"
+
+
+def test_a_cloud_without_an_account_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    with pytest.raises(ReleaseError, match=r"az://container/x cannot be reached: .*[Aa]ccount"):
+        open_storage("az://container/x", error=ReleaseError)
+
+
+@pytest.fixture
+def only_adding(moto: str, s3: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process asks as somebody who may add objects, and nothing else."""
+    client = boto3.session.Session().client("iam", endpoint_url=moto)
+    client.create_user(UserName="caller")
+    may = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": may})
+    client.put_user_policy(UserName="caller", PolicyName="add", PolicyDocument=policy)
+    key = client.create_access_key(UserName="caller")["AccessKey"]
+    client.close()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    _check_rights_after(moto, b"0")
+    yield
+    _check_rights_after(moto, b"inf")
+
+
+def _check_rights_after(moto: str, requests: bytes) -> None:
+    headers = {"Content-Type": "text/plain"}
+    address = f"{moto}/moto-api/reset-auth"
+    urllib.request.urlopen(urllib.request.Request(address, data=requests, headers=headers)).close()
+
+
+@pytest.mark.usefixtures("only_adding")
+def test_who_may_only_add_writes_and_repeats_what_may_have_got_lost() -> None:
+    with open_storage("s3://models/log", ONCE, error=ReleaseError) as storage:
+        assert storage.create("1.parquet", b"rows")
+        assert not storage.create("1.parquet", b"rows")
+        with pytest.raises(ReleaseError, match="AccessDenied"):
+            storage.read("1.parquet")
+        with pytest.raises(ReleaseError, match="AccessDenied"):
+            storage.names()

@@ -18,8 +18,8 @@ from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, DataError, ParamsError
 from sortline.core.files import write_json
 from sortline.core.logged_predictions import LoggedPrediction
-from sortline.monitoring.drift_sources import Window, parse_time, read_reference
-from sortline.monitoring.learnable import Evidence, decide, learned_from
+from sortline.monitoring.drift import Window, parse_time, read_reference
+from sortline.monitoring.drift_command import Evidence, decide, learned_from
 
 SHARES = (0.5, 0.3, 0.2)
 TIMES = ["--since", "2024-05-03T12:00", "--until", "2024-05-04"]

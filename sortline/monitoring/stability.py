@@ -8,6 +8,7 @@ and so many rows (Yurdakul, "Statistical Properties of Population Stability Inde
 alone gives a small window a large index.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,47 +27,51 @@ PRIOR: Final = 0.5
 
 
 @dataclass(frozen=True)
-class Stability:
-    """An index, and what each bin adds to it.
+class Bin:
+    """A bin of an index.
 
     Attributes:
-        index: 0 for equal shares; no upper bound.
-        reference: share of each bin [B], as counted.
-        window: share of each bin [B], as counted; zeros for an empty window.
-        parts: of the index [B].
+        name: for people.
+        reference: its share there, as counted.
+        window: its share there, as counted; 0 in an empty window.
+        part: what it adds to the index.
     """
 
-    index: float
-    reference: Floats
-    window: Floats
-    parts: Floats
+    name: str
+    reference: float
+    window: float
+    part: float
 
-    @property
-    def shift(self) -> Shift:
-        """The index in the customary words."""
-        if self.index < LITTLE:
-            return "little"
-        return "moderate" if self.index < LARGE else "large"
+
+@dataclass(frozen=True)
+class Index:
+    """A population stability index: 0 for equal shares, without an upper bound."""
+
+    index: float
+    shift: Shift
+    bins: tuple[Bin, ...]
 
 
 def _smoothed(counts: Ints) -> Floats:
     return np.asarray((counts + PRIOR) / (counts.sum() + PRIOR * counts.size))
 
 
-def stability(reference: npt.ArrayLike, window: npt.ArrayLike) -> Stability:
+def stability(reference: npt.ArrayLike, window: npt.ArrayLike, names: Sequence[str]) -> Index:
     """Compare the counts of bins [B] in a reference with those in a window.
 
     Raises:
-        ValueError: the two do not have the same bins.
+        ValueError: the three do not have the same bins.
     """
     before, now = np.asarray(reference, np.int64), np.asarray(window, np.int64)
-    if before.shape != now.shape or before.ndim != 1 or before.size == 0:
+    if not before.shape == now.shape == (len(names),) or not names:
         raise ValueError(f"counts {before.shape} and {now.shape} are not of the same bins")
     was, is_now = _smoothed(before), _smoothed(now)
     parts = (is_now - was) * np.log(is_now / was)
-    return Stability(
-        float(parts.sum()), before / max(1, before.sum()), now / max(1, now.sum()), parts
-    )
+    shares = (before / max(1, before.sum()), now / max(1, now.sum()), parts)
+    bins = (Bin(*row) for row in zip(names, *(each.tolist() for each in shares), strict=True))
+    index = float(parts.sum())
+    shift: Shift = "little" if index < LITTLE else "moderate" if index < LARGE else "large"
+    return Index(index, shift, tuple(bins))
 
 
 def quantile_edges(values: npt.ArrayLike, bins: int) -> Floats:

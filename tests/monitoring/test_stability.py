@@ -1,16 +1,21 @@
 """The population stability index: chance alone is no drift, and a class that doubles is."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from helpers.workspaces import ROOT
 
 from sortline.core.params import load_params
 from sortline.evaluation.metrics import Floats
-from sortline.evaluation.stability import counts_between, quantile_edges, stability
+from sortline.monitoring.stability import Index, counts_between, quantile_edges, stability
 
 MIN_IMAGES = load_params(ROOT / "params.yaml").drift.min_images
 # As a model answered on a test split of 1,974 images of the generated dataset.
 SHARES = np.array([122, 141, 156, 476, 330, 127, 156, 221, 227, 18]) / 1974
+
+
+def compared(reference: npt.ArrayLike, window: npt.ArrayLike) -> Index:
+    return stability(reference, window, [f"bin {n}" for n in range(np.size(reference))])
 
 
 def windows(shares: Floats, images: int, count: int) -> Floats:
@@ -18,7 +23,7 @@ def windows(shares: Floats, images: int, count: int) -> Floats:
     generator = np.random.default_rng(0)
     reference = np.rint(SHARES * 1974).astype(int)
     drawn = generator.multinomial(images, shares, size=count)
-    return np.array([stability(reference, each).index for each in drawn])
+    return np.array([compared(reference, each).index for each in drawn])
 
 
 def shifted(class_id: int, times: float) -> Floats:
@@ -31,12 +36,12 @@ def shifted(class_id: int, times: float) -> Floats:
 
 
 def test_it_is_worked_out_by_hand() -> None:
-    found = stability([500_000, 500_000], [800_000, 200_000])
+    found = compared([500_000, 500_000], [800_000, 200_000])
     assert found.index == pytest.approx(0.3 * np.log(1.6) - 0.3 * np.log(0.4), abs=1e-4)
     assert found.shift == "large"
-    assert found.parts.sum() == pytest.approx(found.index)
-    assert found.window.tolist() == [0.8, 0.2]
-    assert stability([10, 20], [1000, 2000]).index < 0.01
+    assert sum(each.part for each in found.bins) == pytest.approx(found.index)
+    assert [each.window for each in found.bins] == [0.8, 0.2]
+    assert compared([10, 20], [1000, 2000]).index < 0.01
 
 
 def test_windows_of_the_reference_itself_stay_stable_at_the_smallest_size() -> None:
@@ -68,10 +73,10 @@ def test_half_as_much_again_is_not_yet_one(class_id: int) -> None:
 
 
 def test_an_empty_bin_is_finite_and_says_less_the_fewer_images_there_are() -> None:
-    few, many = (stability([50, 50, 50], [n, n, 0]).index for n in (10, 1000))
+    few, many = (compared([50, 50, 50], [n, n, 0]).index for n in (10, 1000))
     assert 0.25 < few < many < 5
-    assert stability([50, 50, 0], [50, 50, 0]).index == 0.0
-    assert np.isfinite(stability([5, 5], [0, 0]).index)
+    assert compared([50, 50, 0], [50, 50, 0]).index == 0.0
+    assert np.isfinite(compared([5, 5], [0, 0]).index)
 
 
 def test_bins_are_quantiles_of_the_reference() -> None:
@@ -89,4 +94,4 @@ def test_values_that_are_all_the_same_leave_no_empty_bins_behind() -> None:
 
 def test_other_bins_are_not_compared() -> None:
     with pytest.raises(ValueError, match="not of the same bins"):
-        stability([1, 2], [1, 2, 3])
+        compared([1, 2], [1, 2, 3])
