@@ -1,17 +1,13 @@
 """Without these: an archive that writes over the user's files, or a dataset with a part missing."""
 
 import io
-import logging
 import os
 import tarfile
-import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from sortline.core.errors import DataError, ParamsError
 from sortline.core.storage.s3 import S3Storage
@@ -26,6 +22,8 @@ from sortline.dataset.layout import (
     place_all,
 )
 from sortline.dataset.sources import SourceFile, read_source
+
+pytest_plugins = ["helpers.s3_server"]
 
 TREE = {"glass/a.jpg": b"A", "glass/b c.JPG": b"B", "métal/ü.png": b"C", "README.txt": b"R"}
 
@@ -251,42 +249,10 @@ def test_a_missing_source_is_named(tmp_path: Path, staging: Path) -> None:
         read_source(str(tmp_path / "nowhere"), staging)
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """Address of an S3 server on loopback."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # Or a failure drowns in requests.
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-        logging.getLogger("werkzeug").setLevel(logging.NOTSET)
-
-
 @pytest.fixture
-def s3(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty S3; nothing of the user's own set-up is seen."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": moto,
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    # The server keeps its buckets in this process, from one test to the next.
-    with urllib.request.urlopen(f"{moto}/moto-api/reset", data=b"") as reply:
-        assert reply.status == 200
+def s3(empty_s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty S3 that is asked once."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
 def fill_bucket(keys: dict[str, bytes]) -> None:

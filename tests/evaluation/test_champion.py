@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,8 @@ from sortline.model.contract import (
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+pytest_plugins = ["helpers.s3_server"]
 
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"index"}
 
@@ -245,30 +246,11 @@ def test_the_commands_say_which_model_it_is(
 # From a bucket, on a real server on loopback.
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "S3Client":
+def bucket(empty_s3: str, tmp_path: Path) -> "S3Client":
     """A new bucket `models`, with a model under releases/waste/3."""
     import boto3
 
-    urllib.request.urlopen(f"{endpoint}/moto-api/reset", data=b"").close()
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
     client = boto3.client("s3")
     client.create_bucket(Bucket="models")
     make_model(tmp_path / "3")

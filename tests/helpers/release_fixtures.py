@@ -1,35 +1,19 @@
 """Candidates that are quick to make, stores for them, and an S3 that can be made to fail."""
 
-import logging
-import os
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import boto3
 import pytest
 from helpers.release_parts import LIMITS, Candidates, FaultyProxy
-from moto.server import ThreadedMotoServer
+from helpers.s3_server import make_bucket, reset
 
 from sortline.releases.open_store import open_store
 from sortline.releases.store import Store
 
+pytest_plugins = ["helpers.s3_server"]
+
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
-    """Address of an S3 server on loopback."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-        logging.getLogger("werkzeug").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
@@ -40,31 +24,6 @@ def proxy(moto: str) -> Iterator[FaultyProxy]:
 
 
 @pytest.fixture
-def clean_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the user's own set-up is seen."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-
-
-def reset(moto: str) -> None:
-    """Empty the server, which keeps its buckets in this process."""
-    with urllib.request.urlopen(f"{moto}/moto-api/reset", data=b"") as reply:
-        assert reply.status == 200
-
-
-@pytest.fixture
 def s3(
     moto: str, proxy: FaultyProxy, clean_aws: None, monkeypatch: pytest.MonkeyPatch
 ) -> FaultyProxy:
@@ -72,10 +31,7 @@ def s3(
     reset(moto)
     proxy.behave()
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-    # Without a client of boto3, which takes longer to make than most of these tests.
-    request = urllib.request.Request(f"{moto}/models", method="PUT")
-    with urllib.request.urlopen(request) as reply:
-        assert reply.status == 200
+    make_bucket(moto, "models")
     return proxy
 
 

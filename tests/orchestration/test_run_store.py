@@ -1,38 +1,23 @@
 """The run store: the same in a folder and in a bucket; a storage that is away is tried again."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from helpers.s3_server import make_bucket
 
 from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import execution_mode, read_settings
 
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patched.setenv("AWS_ACCESS_KEY_ID", "test")
-        patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patched.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket="runs")
-        yield "s3://runs/store"
-    server.stop()
+pytest_plugins = ["helpers.s3_server"]
 
 
 @pytest.fixture(params=["folder", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> RunStore:
     if request.param == "folder":
         return RunStore(str(tmp_path / "store"))
-    address: str = request.getfixturevalue("bucket")
-    return RunStore(address)
+    make_bucket(request.getfixturevalue("empty_s3"), "runs")
+    return RunStore("s3://runs/store")
 
 
 def test_what_is_written_is_read_and_what_is_not_there_is_none(store: RunStore) -> None:

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
+from helpers.s3_server import make_bucket
 from typer.testing import CliRunner
 
 from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, ParamsError
 from sortline.training.feature_exchange import pull, push
 from sortline.training.feature_store import Space, row_keys
+
+pytest_plugins = ["helpers.s3_server"]
 
 _IDENTITY = {
     "architecture": "mobilenet_v2",
@@ -50,24 +51,12 @@ def test_a_folder_takes_features_from_one_cache_to_another(tmp_path: Path) -> No
     assert not (tmp_path / "theirs/secret.txt").exists()
 
 
-def test_a_bucket_takes_features_from_one_cache_to_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket="features")
-        _filled(tmp_path / "mine")
-        assert push(tmp_path / "mine", "s3://features/team") == 2
-        assert push(tmp_path / "mine", "s3://features/team") == 0
-        assert pull(tmp_path / "theirs", "s3://features/team") == 2
-    finally:
-        server.stop()
+def test_a_bucket_takes_features_from_one_cache_to_another(tmp_path: Path, empty_s3: str) -> None:
+    make_bucket(empty_s3, "features")
+    _filled(tmp_path / "mine")
+    assert push(tmp_path / "mine", "s3://features/team") == 2
+    assert push(tmp_path / "mine", "s3://features/team") == 0
+    assert pull(tmp_path / "theirs", "s3://features/team") == 2
     _expect_all(tmp_path / "theirs")
 
 
