@@ -32,7 +32,7 @@ from swaps import swap_under_load
 
 from sortline.core.files import write_json
 from sortline.core.quiet import quiet_libraries
-from sortline.serving.tether import tethered
+from sortline.serving.die_with_parent import dying_with_parent
 from sortline.standin.model_server import LISTENING
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ class Server:
 def serving(*flags: str) -> Iterator[Server]:
     """The stand-in with these flags, until the block ends."""
     command = [sys.executable, "-m", "sortline.standin.model_server", "--port=0", *flags]
-    process = subprocess.Popen(tethered(command), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(dying_with_parent(command), stderr=subprocess.PIPE, text=True)
     try:
         if process.stderr is None:
             raise SystemExit("The server has no stderr.")

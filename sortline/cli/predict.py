@@ -71,15 +71,17 @@ def _classify(paths: list[Path], saved_model: Path | None, server: Any, *, as_js
     if server.target is None:
         server.require_none()
         with _from_extra("train"):
-            from sortline.serving import predict as here
-        return here.command(paths, saved_model or Path("artifacts/saved_model"), as_json=as_json)
+            from sortline.serving import local_predict
+        return local_predict.command(
+            paths, saved_model or Path("artifacts/saved_model"), as_json=as_json
+        )
     if saved_model is not None:
         raise ParamsError(
             f"Both a model, {saved_model}, and a server, {server.target}, are named: give one."
         )
     with _from_extra("client"):
-        from sortline.serving import remote_predict as there
-    return there.command(paths, server, as_json=as_json)
+        from sortline.serving.predict import ask_server
+    return ask_server(paths, server, as_json=as_json)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from sortline.client.rpc import Tls
 from sortline.core.errors import ParamsError
+from sortline.core.interrupts import Interrupts
 from sortline.core.params import Params, load_params
 from sortline.core.paths import Paths
 from sortline.releases import promote, rollback
@@ -23,7 +24,6 @@ from sortline.releases.publish import publish_to
 from sortline.releases.rollout import Fleet
 from sortline.releases.store import Limits, Store, parse_version
 from sortline.releases.table import read_releases, table, warnings
-from sortline.serving.interrupts import Interrupts
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Golden requests: those that warm a version up, asked again, and what an answer has to be like."""
 
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from google.protobuf.message import DecodeError
 from sortline.client.messages import message
 from sortline.client.tensors import from_proto
 from sortline.core.errors import DataError, RefusedError, ServingError
+from sortline.core.tfrecord import read_records
 from sortline.releases.endpoints import Replica
 
 Probabilities = npt.NDArray[np.float64]
@@ -18,17 +18,6 @@ Probabilities = npt.NDArray[np.float64]
 _SUM_TOLERANCE: Final = 1e-3
 # Between machines: other instructions add float32 in another order.
 _REPLICA_TOLERANCE: Final = 1e-3
-
-
-def _records(data: bytes) -> Iterator[bytes]:
-    """The records of a TFRecord file; its checksums are left alone, as its digest is known."""
-    at = 0
-    while at < len(data):
-        (length,) = struct.unpack_from("<Q", data, at)
-        if at + 16 + length > len(data):
-            raise RefusedError("The version's warm-up requests are cut off.")
-        yield data[at + 12 : at + 12 + length]
-        at += 16 + length
 
 
 def read_golden(data: bytes | None, model: str, limit: int) -> list[Any]:
@@ -44,11 +33,11 @@ def read_golden(data: bytes | None, model: str, limit: int) -> list[Any]:
     """
     found: list[Any] = []
     try:
-        for record in _records(data or b""):
+        for record in read_records(data or b""):
             log = message("tensorflow.serving.PredictionLog").FromString(record)
             if log.WhichOneof("log_type") == "predict_log" and len(found) < limit:
                 found.append(log.predict_log.request)
-    except (DecodeError, struct.error) as error:
+    except (DecodeError, ValueError) as error:
         raise RefusedError(f"The version's warm-up requests cannot be read: {error}.") from error
     if not found:
         raise RefusedError(

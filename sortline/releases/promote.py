@@ -23,7 +23,7 @@ from sortline.releases.records import Record, read_record
 from sortline.releases.rollout import Fleet, Rollout, all_or_nothing, begin
 from sortline.releases.soak import Soak
 from sortline.releases.store import Store
-from sortline.serving.assembly import WARMUP
+from sortline.serving.version_folder import WARMUP
 
 Step = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from sortline.releases.polling import write_in_turn
 from sortline.releases.promote import require_published, unload
 from sortline.releases.rollout import Fleet, Rollout, States, all_or_nothing, begin
 from sortline.releases.store import Store
-from sortline.serving.assembly import WARMUP
+from sortline.serving.version_folder import WARMUP
 
 
 def version_before(store: Store, stable: int | None) -> int:

@@ -4,25 +4,27 @@ with running_server(Models("sortline", base_path), timeout_s=60.0) as server:
     server.grpc, server.rest, server.program.kind, server.program.version
 """
 
+import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import grpc
 
 from sortline.client import rpc
 from sortline.client.messages import MODEL_SERVICE, message, name_of
 from sortline.core.errors import ServingError
-from sortline.serving.interrupts import Interrupts
-from sortline.serving.server_choice import Models, Program, choose_program
-from sortline.serving.server_log import ServerLog
-from sortline.serving.tether import tethered
+from sortline.core.interrupts import Interrupts
+from sortline.serving.die_with_parent import dying_with_parent
+from sortline.serving.server_program import Models, Program, choose_program
 
 HOST: Final = "127.0.0.1"
 # A proxy of the environment has no business between two processes of one machine.
@@ -30,9 +32,74 @@ LOOPBACK: Final = (("grpc.enable_http_proxy", 0),)
 _STOP_S: Final = 15.0
 _CALL_S: Final = 2.0
 _PAUSE_S: Final = 0.1
-_LAST_WORDS_S: Final = 2.0
+_LOG_END_S: Final = 2.0
+_LOG_LINES: Final = 2000
+_LOG_TAIL_LINES: Final = 12
 _LISTENING: Final = r"listening grpc=(\S+) rest=(\S+)"
+_WARM_UP: Final = re.compile(r"Number of warmup records read: (\d+)")
 _STATES: Final = "tensorflow.serving.ModelVersionStatus.State"
+
+
+class ServerLog:
+    """Reads a pipe to its end, in a thread of its own, so that the server never waits for us.
+
+    Args:
+        pipe: the server's stderr; closed when it has ended.
+        echo: takes each line as well.
+    """
+
+    def __init__(self, pipe: IO[str], echo: Callable[[str], None] | None = None) -> None:
+        self._pipe, self._echo = pipe, echo
+        self._lines: deque[str] = deque(maxlen=_LOG_LINES)
+        self._changed = threading.Condition()
+        self._ended = False
+        self._thread = threading.Thread(target=self._read, name="server log", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._pipe:
+            for line in self._pipe:
+                with self._changed:
+                    self._lines.append(line.rstrip("\n"))
+                    self._changed.notify_all()
+                if self._echo is not None:
+                    self._echo(line)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def wait_for(self, pattern: str, deadline: float) -> re.Match[str] | None:
+        """The first match in any line; None when the pipe ends or the deadline passes first.
+
+        Args:
+            pattern: a regular expression.
+            deadline: of `time.monotonic`.
+        """
+        with self._changed:
+            while True:
+                if found := self._search(re.compile(pattern)):
+                    return found[0]
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    return None
+                self._changed.wait(left)
+
+    def _search(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+        return [match for line in self._lines if (match := pattern.search(line))]
+
+    def warmup_records(self) -> int:
+        """How many records all versions have played; both servers say it in the same words."""
+        with self._changed:
+            return sum(int(match[1]) for match in self._search(_WARM_UP))
+
+    def tail(self) -> str:
+        """The last lines, for an error message."""
+        with self._changed:
+            return "\n".join(list(self._lines)[-_LOG_TAIL_LINES:])
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait until the pipe has ended, after the server has."""
+        self._thread.join(timeout_s)
 
 
 class Readiness(Enum):
@@ -141,7 +208,7 @@ def _process(
         raise ServingError("UNAVAILABLE", HOST, text)
     # A session of its own: Ctrl-C is for us, who stop it in order.
     process = subprocess.Popen(
-        tethered(command),
+        dying_with_parent(command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -170,7 +237,7 @@ def _wait(server: RunningServer, model: str, deadline: float) -> None:
             what = f"was not ready in time: {model} is {verdict.reason}"
             raise _failure(server.program, server.log, what)
         if (code := server.process.poll()) is not None:
-            server.log.join(_LAST_WORDS_S)
+            server.log.join(_LOG_END_S)
             what = f"ended with exit code {code} before it was ready"
             raise _failure(server.program, server.log, what)
         verdict = readiness(server.grpc, model, min(_CALL_S, left))

@@ -10,7 +10,7 @@ from typing import Final
 
 from sortline.core.errors import ArtifactError, ParamsError, ServingError
 from sortline.serving.local_server import RunningServer, running_server
-from sortline.serving.server_choice import Models
+from sortline.serving.server_program import Models
 
 _SAVED_MODEL: Final = Path("artifacts/saved_model")
 _TIMEOUT_S: Final = 600.0

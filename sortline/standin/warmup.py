@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from sortline.client.messages import message
 from sortline.client.server_status import invalid, status_of
-from sortline.serving.assembly import MAX_RECORDS, WARMUP
+from sortline.serving.version_folder import MAX_RECORDS, WARMUP
 from sortline.standin import inference
 from sortline.standin.loading import Servable
 

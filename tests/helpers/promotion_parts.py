@@ -25,8 +25,8 @@ from sortline.releases.promote import Request, Step, promote
 from sortline.releases.rollback import rollback
 from sortline.releases.rollout import Fleet
 from sortline.releases.store import CONFIG, Store
-from sortline.serving.assembly import WARMUP, warmup_file
 from sortline.serving.local_server import LOOPBACK
+from sortline.serving.version_folder import WARMUP, warmup_file
 
 MODEL = "sortline"
 QUICK: dict[str, Any] = {

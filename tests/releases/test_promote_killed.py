@@ -21,7 +21,7 @@ import os, signal, sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from helpers.release_parts import LIMITS, settings
-from sortline.serving.assembly import WARMUP
+from sortline.serving.version_folder import WARMUP
 from sortline.releases import promote as module
 from sortline.releases.endpoints import open_replicas
 from sortline.releases.golden import read_golden
@@ -57,7 +57,7 @@ with open_store(folder, LIMITS) as store, open_replicas(targets) as replicas:
 _TOLD_TO_END = """
 import os, signal, sys
 from sortline.core.entry import exit_code_of
-from sortline.serving.assembly import WARMUP
+from sortline.serving.version_folder import WARMUP
 from sortline.cli import releases_commands as commands
 from sortline.releases import promote
 from sortline.releases.golden import read_golden

@@ -20,10 +20,8 @@ from sortline.core.files import digest_tree, read_json, write_json
 from sortline.core.paths import Paths
 from sortline.model.contract import model_digest, verify
 from sortline.serving import infra_validate
-from sortline.serving.both_doors import Answered
-from sortline.serving.infra_validate import spread
-from sortline.serving.server_choice import Program
-from sortline.serving.trial import Expected, Trial, compare, try_out
+from sortline.serving.infra_validate import Answer, Expected, Trial, compare, spread, try_out
+from sortline.serving.server_program import Program
 
 FEW: dict[str, object] = {"images": 4, "timeout_s": 900.0, "warmup_records": 3}
 
@@ -175,16 +173,16 @@ EXPECTED = Expected("a.png", b"", "red", (0.25, 0.75))
 @pytest.mark.parametrize(
     ("answered", "said"),
     [
-        (Answered("gRPC", "red", (0.25, 0.75), 1), ""),
-        (Answered("REST", "red", (0.25, 0.750001), None), ""),
-        (Answered("gRPC", "red", (0.25, 0.75), 2), "answered by version 2, not 1"),
-        (Answered("REST", "blue", (0.25, 0.75), None), "'blue', and evaluation said 'red'"),
-        (Answered("REST", "red", (0.25, 0.7), None), "a probability differs by 0.05"),
-        (Answered("REST", "red", (0.25, float("nan")), None), "a probability differs by nan"),
-        (Answered("REST", "red", (1.0,), None), "1 probabilities, not 2"),
+        (Answer("gRPC", "red", (0.25, 0.75), 1), ""),
+        (Answer("REST", "red", (0.25, 0.750001), None), ""),
+        (Answer("gRPC", "red", (0.25, 0.75), 2), "answered by version 2, not 1"),
+        (Answer("REST", "blue", (0.25, 0.75), None), "'blue', and evaluation said 'red'"),
+        (Answer("REST", "red", (0.25, 0.7), None), "a probability differs by 0.05"),
+        (Answer("REST", "red", (0.25, float("nan")), None), "a probability differs by nan"),
+        (Answer("REST", "red", (1.0,), None), "1 probabilities, not 2"),
     ],
 )
-def test_every_kind_of_wrong_answer_is_named(answered: Answered, said: str) -> None:
+def test_every_kind_of_wrong_answer_is_named(answered: Answer, said: str) -> None:
     _, fault = compare(EXPECTED, answered, 1e-5)
     assert fault.startswith("a.png by ") if said else not fault
     assert said in fault

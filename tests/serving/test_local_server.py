@@ -15,7 +15,7 @@ from helpers.served_models import Client, client_of, half_plus, standin, version
 
 from sortline.client.messages import message
 from sortline.core.errors import ParamsError, ServingError
-from sortline.serving import server_choice
+from sortline.serving import server_program
 from sortline.serving.local_server import (
     Readiness,
     RunningServer,
@@ -25,7 +25,7 @@ from sortline.serving.local_server import (
     running_server,
 )
 from sortline.serving.serve import announcement, sources
-from sortline.serving.server_choice import Models, Program, choose_program
+from sortline.serving.server_program import Models, Program, choose_program
 
 STAND_IN = Program("stand-in", "test")
 # The real binary's command line and its answer to --version; every model is available.
@@ -149,7 +149,7 @@ def test_what_is_asked_for_must_be_there(path: Path, monkeypatch: pytest.MonkeyP
     put(path, "tensorflow_model_server", REAL)
     monkeypatch.setenv("SORTLINE_MODEL_SERVER", "stand-in")
     assert choose_program().kind == "stand-in"
-    monkeypatch.setattr(server_choice, "_ASK_S", 0.001)
+    monkeypatch.setattr(server_program, "_ASK_S", 0.001)
     monkeypatch.setenv("SORTLINE_MODEL_SERVER", "")
     assert choose_program().kind == "stand-in", "a server that does not say its version in time"
 
@@ -256,7 +256,7 @@ _KILLED = """
 import sys
 from pathlib import Path
 from sortline.serving.local_server import running_server
-from sortline.serving.server_choice import Models, Program
+from sortline.serving.server_program import Models, Program
 
 program = Program("tensorflow_model_server", "test")
 with running_server(Models("m", Path(sys.argv[1])), timeout_s=60, program=program) as server:

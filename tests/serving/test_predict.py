@@ -16,8 +16,8 @@ from sortline.core.errors import ArtifactError, DataError
 from sortline.dataset.checking import check_image
 from sortline.images.decode import decode_bytes
 from sortline.model.local_model import Served, load_model
-from sortline.serving import predict
-from sortline.serving.file_answers import find_files
+from sortline.serving import local_predict
+from sortline.serving.predict import find_files
 
 SORTLINE = (sys.executable, "-m", "sortline", "predict")
 
@@ -52,7 +52,7 @@ def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
 def test_one_json_object_a_line(
     pictures: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict.command([pictures], model_folder, as_json=True) == 0
+    assert local_predict.command([pictures], model_folder, as_json=True) == 0
     first, second = answers(capsys)
     assert list(first) == ["path", "label", "probability", "probabilities", "valid"]
     assert (first["path"], first["label"]) == (str(pictures / "a red one.png"), "red")
@@ -75,7 +75,7 @@ def test_a_bad_file_is_named_with_its_reason_and_its_neighbours_are_classified(
     (pictures / "b notes.txt").write_text("hello")
     (pictures / "b gone.png").symlink_to("nowhere")
     Image.new("RGB", (1100, 1000)).save(pictures / "b large.png")
-    assert predict.command([pictures], model_folder, as_json=True) == 5
+    assert local_predict.command([pictures], model_folder, as_json=True) == 5
     found = {Path(str(each["path"])).name: each for each in answers(capsys)}
     reasons = {name: str(each.get("reason", "")).split(" (")[0] for name, each in found.items()}
     assert reasons == {
@@ -101,14 +101,14 @@ def test_many_files_go_through_in_order_a_batch_at_a_time(
     for index, label in enumerate(names):
         paint(tmp_path / f"{index:02d}.png", label, 60)
     read: list[Path] = []
-    whole = predict.read_upright
+    whole = local_predict.read_upright
 
     def noted(path: Path, max_pixels: int) -> bytes:
         read.append(path)
         return whole(path, max_pixels)
 
-    monkeypatch.setattr(predict, "read_upright", noted)
-    found = predict.classify(model, find_files([tmp_path]))
+    monkeypatch.setattr(local_predict, "read_upright", noted)
+    found = local_predict.classify(model, find_files([tmp_path]))
     first = next(found)
     assert len(read) == 32, "a whole folder in memory"
     assert [first.label, *(each.label for each in found)] == names
@@ -131,7 +131,7 @@ def test_an_image_on_its_side_is_sent_as_ingest_would_store_it(
     path = tmp_path / "phone.jpg"
     path.write_bytes(sideways(orientation))
     stored = check_image(path, max_pixels=10_000, staging=tmp_path).local.read_bytes()
-    sent = predict.read_upright(path, 10_000)
+    sent = local_predict.read_upright(path, 10_000)
     assert sent == stored
     height, width, _ = decode_bytes(sent, max_pixels=10_000).shape
     assert (width > height) == (orientation != 6)
@@ -140,20 +140,22 @@ def test_an_image_on_its_side_is_sent_as_ingest_would_store_it(
 def test_a_missing_path_stops_before_any_work(pictures: Path, tmp_path: Path) -> None:
     # The model is missing too: it is not even looked for.
     with pytest.raises(DataError, match=r"no/such\.png"):
-        predict.command([pictures, tmp_path / "no/such.png"], tmp_path / "none", as_json=False)
+        local_predict.command(
+            [pictures, tmp_path / "no/such.png"], tmp_path / "none", as_json=False
+        )
 
 
 def test_nothing_to_classify_and_no_model_are_said(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "hollow").mkdir()
     with pytest.raises(DataError, match="no file in"):
-        predict.command([tmp_path / "hollow"], tmp_path, as_json=False)
+        local_predict.command([tmp_path / "hollow"], tmp_path, as_json=False)
     with pytest.raises(ArtifactError, match=r"no exported model in .*sortline run"):
-        predict.command([pictures], tmp_path / "none", as_json=False)
+        local_predict.command([pictures], tmp_path / "none", as_json=False)
 
 
 def test_a_named_pipe_does_not_hang(pictures: Path, model_folder: Path) -> None:
     os.mkfifo(pictures / "pipe.png")
-    assert predict.command([pictures], model_folder, as_json=True) == 0
+    assert local_predict.command([pictures], model_folder, as_json=True) == 0
 
 
 def test_names_that_are_no_text_are_shown(
@@ -161,9 +163,9 @@ def test_names_that_are_no_text_are_shown(
 ) -> None:
     paint(tmp_path / "x.png", "red", 80)
     os.rename(tmp_path / "x.png", os.fsencode(tmp_path) + b"/new\nline\xff.png")  # noqa: PTH104
-    assert predict.command([tmp_path], model_folder, as_json=True) == 0
+    assert local_predict.command([tmp_path], model_folder, as_json=True) == 0
     assert answers(capsys)[0]["path"] == f"{tmp_path}/new\nline\ufffd.png"
-    assert predict.command([tmp_path], model_folder, as_json=False) == 0
+    assert local_predict.command([tmp_path], model_folder, as_json=False) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 

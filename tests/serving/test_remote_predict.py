@@ -19,10 +19,10 @@ from sortline.client.async_client import AsyncClient
 from sortline.client.client import Client
 from sortline.client.server_options import Server
 from sortline.core.errors import ArtifactError, DataError, ParamsError, ServingError
-from sortline.serving import predict, remote_predict
+from sortline.serving import local_predict, predict
 from sortline.serving.local_server import RunningServer, running_server
-from sortline.serving.remote_predict import open_client
-from sortline.serving.server_choice import Models
+from sortline.serving.predict import open_client
+from sortline.serving.server_program import Models
 
 SORTLINE = (sys.executable, "-m", "sortline", "predict")
 
@@ -45,7 +45,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_probabilities_are_a_list_when_nobody_names_the_labels(
     target: str, photo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert remote_predict.command([photo], Server(target), as_json=True) == 0
+    assert predict.ask_server([photo], Server(target), as_json=True) == 0
     (line,) = capsys.readouterr().out.splitlines()
     shares = [round(share, 6) for share in shares_of(photo.read_bytes())]
     assert json.loads(line) == {
@@ -65,7 +65,7 @@ def test_files_go_in_order_and_a_bad_one_is_named(
     for at in range(70):
         (folder / f"{at:02d}.png").write_bytes(picture(seed=at))
     (folder / "40.png").write_text("hello")
-    assert remote_predict.command([folder], Server(target), as_json=False) == 1
+    assert predict.ask_server([folder], Server(target), as_json=False) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 70
     reason = "not an image (begins with b'hello'; wanted JPEG, PNG or WebP)"
@@ -76,8 +76,8 @@ def test_files_go_in_order_and_a_bad_one_is_named(
 
 
 def test_which_model_is_asked(target: str, script: Script, photo: Path) -> None:
-    remote_predict.command([photo], Server(target, "waste", version=7), as_json=False)
-    remote_predict.command([photo], Server(target, version_label="canary"), as_json=False)
+    predict.ask_server([photo], Server(target, "waste", version=7), as_json=False)
+    predict.ask_server([photo], Server(target, version_label="canary"), as_json=False)
     first, second = (request.model_spec for request in script.requests)
     assert (first.name, first.version.value) == ("waste", 7)
     assert (second.name, second.version_label) == ("sortline", "canary")
@@ -98,7 +98,7 @@ def test_tls_files_are_used(script: Script, photo: Path, tmp_path: Path) -> None
             certificate=ours.certificate,
             key=ours.key,
         )
-        assert remote_predict.command([photo], server, as_json=False) == 0
+        assert predict.ask_server([photo], server, as_json=False) == 0
     assert script.peers == [b"sorting-plant"]
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_asked_when_there_is_nothing_to_ask(
 ) -> None:
     for path, said in ((tmp_path / "no.png", "There is no .*no.png"), (tmp_path, "no file in")):
         with pytest.raises(DataError, match=said):
-            remote_predict.command([path], Server(target), as_json=False)
+            predict.ask_server([path], Server(target), as_json=False)
     assert script.requests == []
 
 
@@ -191,11 +191,11 @@ def test_the_lines_are_those_of_the_model_itself(
     as_json: bool,
 ) -> None:
     model = base_path / "3"
-    assert predict.command([pictures], model, as_json=as_json) == 2
+    assert local_predict.command([pictures], model, as_json=as_json) == 2
     here = capsys.readouterr().out
     contract = model / "assets.extra" / "contract.json"
     there = Server(server.grpc, version=3, contract=contract)
-    assert remote_predict.command([pictures], there, as_json=as_json) == 2
+    assert predict.ask_server([pictures], there, as_json=as_json) == 2
     assert capsys.readouterr().out == here
 
 

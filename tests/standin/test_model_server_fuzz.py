@@ -16,9 +16,9 @@ from helpers.served_models import Client, refusal
 
 from sortline.client.messages import PREDICTION_SERVICE
 from sortline.client.tensors import from_proto
-from sortline.serving.assembly import predict_request
 from sortline.serving.local_server import RunningServer, running_server
-from sortline.serving.server_choice import Models, Program
+from sortline.serving.server_program import Models, Program
+from sortline.serving.version_folder import predict_request
 
 ROUNDS = 150
 DOCUMENTED = {

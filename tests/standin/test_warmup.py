@@ -9,8 +9,8 @@ from helpers.served_models import client_of, floats, standin, versions
 from sortline.client.messages import message
 from sortline.client.server_status import StatusError
 from sortline.client.tensors import to_proto
-from sortline.serving.assembly import MAX_RECORDS, WARMUP
-from sortline.serving.tfrecord import tfrecord
+from sortline.core.tfrecord import write_records
+from sortline.serving.version_folder import MAX_RECORDS, WARMUP
 
 
 def record(name: str = "default", signature: str = "", value: Any = (1.0,)) -> bytes:
@@ -43,7 +43,7 @@ def test_records_are_played_before_it_is_available_and_others_are_left_out_and_s
         b"\xff\xff",
         b"",
     ]
-    base_path = with_warmup(tmp_path / "default", half_plus_two, tfrecord(records))
+    base_path = with_warmup(tmp_path / "default", half_plus_two, write_records(records))
     with standin(f"--model_base_path={base_path}") as running, client_of(running) as client:
         assert client.half_plus(2.0) == 3.0
     said = capfd.readouterr().err
@@ -63,9 +63,9 @@ def test_records_are_played_before_it_is_available_and_others_are_left_out_and_s
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (tfrecord([record(value=X)])[:-1], "truncated record"),
-        (tfrecord([record(value=X)]).replace(b"default", b"defaulT"), "corrupted record"),
-        (tfrecord([b""] * (MAX_RECORDS + 1)), "exceeds the maximum (1000)"),
+        (write_records([record(value=X)])[:-1], "truncated record"),
+        (write_records([record(value=X)]).replace(b"default", b"defaulT"), "corrupted record"),
+        (write_records([b""] * (MAX_RECORDS + 1)), "exceeds the maximum (1000)"),
     ],
     ids=["cut off", "damaged", "too many"],
 )

@@ -9,9 +9,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from sortline.core.errors import ArtifactError
 from sortline.core.files import digest_tree
+from sortline.core.tfrecord import read_records, write_records
 from sortline.model.contract import verify
-from sortline.serving.assembly import WARMUP, assemble, warmup_file
-from sortline.serving.tfrecord import crc32c, tfrecord
+from sortline.serving.version_folder import WARMUP, assemble, warmup_file
 
 IMAGES = [b"one", b"\0" * 1000, bytes(range(256)) * 9, b""]
 
@@ -23,28 +23,24 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    # RFC 3720, B.4.
-    [
-        (bytes(32), 0x8A9136AA),
-        (b"\xff" * 32, 0x62A8AB43),
-        (bytes(range(32)), 0x46DD794E),
-        (b"123456789", 0xE3069283),
-    ],
-)
-def test_the_checksum_is_that_of_the_standard(data: bytes, expected: int) -> None:
-    assert crc32c(data) == expected
+def test_a_damaged_file_is_not_read_as_if_it_were_whole() -> None:
+    whole = write_records(IMAGES)
+    assert list(read_records(whole)) == IMAGES
+    for cut in (4, 13, len(whole) - 1):
+        with pytest.raises(ValueError, match="damaged"):
+            list(read_records(whole[:cut]))
+    with pytest.raises(ValueError, match="damaged"):
+        list(read_records(whole[:14] + b"?" + whole[15:]))
 
 
 def test_tensorflow_reads_back_what_was_written(tmp_path: Path) -> None:
-    (tmp_path / "records").write_bytes(tfrecord(IMAGES))
+    (tmp_path / "records").write_bytes(write_records(IMAGES))
     read = list(tf.data.TFRecordDataset(str(tmp_path / "records")).as_numpy_iterator())
     assert read == IMAGES
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
         for image in IMAGES:
             writer.write(image)
-    assert (tmp_path / "theirs").read_bytes() == tfrecord(IMAGES)
+    assert (tmp_path / "theirs").read_bytes() == write_records(IMAGES)
 
 
 def test_the_version_is_the_model_with_requests_that_stock_messages_read(

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from sortline.serving.interrupts import Interrupts
+from sortline.core.interrupts import Interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

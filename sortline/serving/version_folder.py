@@ -12,8 +12,8 @@ from sortline.client.messages import message
 from sortline.client.tensors import to_proto
 from sortline.core.errors import ArtifactError
 from sortline.core.files import atomic_dir
+from sortline.core.tfrecord import write_records
 from sortline.model.contract import ADDED_LATER, SERVING_DEFAULT, model_digest, verify
-from sortline.serving.tfrecord import tfrecord
 
 WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS: Final = 1000  # A server refuses a version with more.
@@ -44,7 +44,7 @@ def warmup_file(images: Sequence[bytes], model_name: str) -> bytes:
         log = message("tensorflow.serving.PredictionLog")()
         log.predict_log.request.CopyFrom(predict_request([image], model_name))
         records.append(log.SerializeToString(deterministic=True))
-    return tfrecord(records)
+    return write_records(records)
 
 
 def assemble(saved_model: Path, images: Sequence[bytes], target: Path, model_name: str) -> str:

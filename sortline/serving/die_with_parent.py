@@ -1,4 +1,4 @@
-"""`python tether.py PARENT COMMAND...`: a command that does not outlive the process PARENT.
+"""`python die_with_parent.py PARENT COMMAND...`: a command that does not outlive its PARENT.
 
 It becomes the command, under the same process id, after asking the kernel (Linux: prctl(2),
 PR_SET_PDEATHSIG) for a SIGTERM when its parent is gone, be it by SIGKILL. The kernel means the
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 _PR_SET_PDEATHSIG = 1
 
 
-def tethered(command: Sequence[str]) -> list[str]:
+def dying_with_parent(command: Sequence[str]) -> list[str]:
     """The command, to be run as a child that ends with this process; as it is but on Linux."""
     if sys.platform != "linux":
         return list(command)
