@@ -20,7 +20,7 @@ Labels = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Given:
+class LabelCsv:
     """What a CSV holds.
 
     Attributes:
@@ -36,7 +36,7 @@ class Given:
     relabelled: int
 
 
-def read_csv(path: Path) -> Given:
+def read_csv(path: Path) -> LabelCsv:
     """Labels of a CSV; other columns than sha256 and label are passed over.
 
     Raises:
@@ -51,7 +51,7 @@ def read_csv(path: Path) -> Given:
                     f"{path} has no column {missing[0]}; its first line has to name the columns"
                     " sha256 and label."
                 )
-            return _given(_checked(path, reader.line_num, row) for row in reader)
+            return _counted(_checked(path, reader.line_num, row) for row in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}. Give a CSV in UTF-8.") from error
 
@@ -66,7 +66,7 @@ def _checked(path: Path, line: int, row: dict[str, Any]) -> tuple[str, str]:
     return sha256.lower(), label
 
 
-def _given(rows: Iterable[tuple[str, str]]) -> Given:
+def _counted(rows: Iterable[tuple[str, str]]) -> LabelCsv:
     labels: Labels = {}
     count = duplicates = relabelled = 0
     for sha256, label in rows:
@@ -75,7 +75,7 @@ def _given(rows: Iterable[tuple[str, str]]) -> Given:
             duplicates += 1
             relabelled += labels[sha256] != label
         labels[sha256] = label
-    return Given(labels, count, duplicates, relabelled)
+    return LabelCsv(labels, count, duplicates, relabelled)
 
 
 def known_labels(log: Storage) -> Labels:

@@ -6,9 +6,9 @@
         ...
 
 Predicting never waits for it and never fails by it: rows wait in memory, a thread of the log's own
-writes them, and what it cannot keep up with is dropped, counted and said once. Where files lie, and
-what they are called, stands in log_files.py. It needs pyarrow, which `sortline[client]` does not
-install: `sortline[serving]` does.
+writes them, and what it cannot keep up with is dropped, counted, and warned of once. Where files
+lie, and what they are called, stands in log_files.py. It needs pyarrow, which `sortline[client]`
+does not install: `sortline[serving]` does.
 """
 
 import atexit
@@ -132,8 +132,8 @@ class PredictionLog:
         self._counts, self._guard = Counts(), threading.Lock()
         self._thread: threading.Thread | None = None
         self._names, self._pruned = Names(), datetime.min.replace(tzinfo=UTC)
-        self._said: set[str] = set()
-        self._hopeless = False
+        self._warned: set[str] = set()
+        self._giving_up = False
 
     def _check(self) -> None:
         wrong = {
@@ -162,7 +162,7 @@ class PredictionLog:
             self._start()
         else:
             self._count(dropped=1)
-            self._say("dropped", "rows come faster than they are written: some are dropped")
+            self._warn_once("dropped", "rows come faster than they are written: some are dropped")
 
     def _start(self) -> None:
         if self._thread is not None:
@@ -180,19 +180,21 @@ class PredictionLog:
                 self._write(rows)
             except Exception as error:  # The thread goes on: nobody would notice that it ended.
                 self._count(lost=len(rows))
-                self._say("lost", f"{len(rows)} rows cannot be written, and are lost: {error!r}")
+                self._warn_once(
+                    "lost", f"{len(rows)} rows cannot be written, and are lost: {error!r}"
+                )
 
     def _write(self, rows: Sequence[LoggedPrediction]) -> None:
         now, wait_s = datetime.now(UTC), _FIRST_WAIT_S
         name, data = self._names.next(now), encode(rows, images=self.images)
         while not self._tried(lambda: self._store.create(name, data)):
-            if self._hopeless:
+            if self._giving_up:
                 self._count(lost=len(rows))
                 return
             # After closing, there is one attempt more, for all that waits together.
-            self._hopeless = self._buffer.closed_within(wait_s)
+            self._giving_up = self._buffer.closed_within(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-        self._hopeless = False
+        self._giving_up = False
         self._count(written=len(rows))
         self._prune(now)
 
@@ -214,7 +216,7 @@ class PredictionLog:
             work()
         except SortlineError as error:
             self._count(failures=1)
-            self._say("failed", f"{error} It is tried again; predictions go on.")
+            self._warn_once("failed", f"{error} It is tried again; predictions go on.")
             return False
         return True
 
@@ -223,10 +225,10 @@ class PredictionLog:
             changed = {name: getattr(self._counts, name) + by for name, by in more.items()}
             self._counts = replace(self._counts, **changed)
 
-    def _say(self, kind: str, what: str) -> None:
+    def _warn_once(self, kind: str, what: str) -> None:
         with self._guard:
-            is_new = kind not in self._said
-            self._said.add(kind)
+            is_new = kind not in self._warned
+            self._warned.add(kind)
         if is_new:  # Once: what is counted need not be repeated.
             _LOG.warning("%s: %s", self._store.address, what)
 
@@ -242,7 +244,9 @@ class PredictionLog:
             self._thread.join(timeout_s)
             if self._thread.is_alive():
                 self._count(lost=self._buffer.unsettled)
-                self._say("hung", f"rows were not written within {timeout_s:g} s: they are lost")
+                self._warn_once(
+                    "hung", f"rows were not written within {timeout_s:g} s: they are lost"
+                )
             self._thread = None
         self._store.close()
 

@@ -84,14 +84,14 @@ class Evidence:
     """What is known of new data.
 
     Attributes:
-        said: somebody says that there is some.
+        claimed: somebody says that there is some.
         before: MD5 of the dataset that the model learned from; None: not known.
         now: MD5 of the dataset that data.dvc pins now; None: there is none here.
         labelled: images of the window with a label that were in no training.
         needed: of those, at least.
     """
 
-    said: bool
+    claimed: bool
     before: str | None
     now: str | None
     labelled: int
@@ -102,7 +102,7 @@ def decide(drifted: bool, found: Evidence) -> tuple[bool, str]:
     """Whether to retrain, and why."""
     if not drifted:
         return False, "there is no drift"
-    if found.said:
+    if found.claimed:
         return True, "there is new data, as --new-data says"
     if found.now and found.before and found.now != found.before:
         return True, f"data.dvc pins {found.now}; the model learned from {found.before}"
@@ -194,7 +194,7 @@ def look(store: Storage, asked: Asked, settings: Settings, root: Path) -> Outcom
         settings = settings.model_copy(update={"threshold": asked.threshold})
     found = judge(reference, seen, window, settings)
     evidence = Evidence(
-        said=asked.new_data,
+        claimed=asked.new_data,
         before=learned_from(asked.lineage, folder),
         now=pinned_now(root),
         labelled=unseen(window.images, known_labels(store), folder),

@@ -50,7 +50,7 @@ class Joined:
 
     Attributes:
         log: its address.
-        rows, duplicates, relabelled: of the CSV, see `Given`.
+        rows, duplicates, relabelled: of the CSV, see `LabelCsv`.
         unknown: images of the CSV that no answer in the log is of.
         changed: images whose earlier label, of another join, is another one.
         unseen_labels: labels of the CSV that no version in the log has ever answered.
@@ -74,40 +74,40 @@ class _Version:
     """What is counted of a version: answers, and of the labelled images the latest answer."""
 
     answers: int
-    said: dict[str, tuple[datetime, str, bool]]
+    latest: dict[str, tuple[datetime, str, bool]]
 
 
 def _read_versions(
     store: Storage, labels: Labels
 ) -> tuple[dict[tuple[str, int], _Version], set[str]]:
-    """By model and version, what was said of the labelled images; and all labels ever said."""
+    """By model and version, the latest answers to labelled images; and all labels ever answered."""
     columns = ("time", "model", "version", "sha256", "label", "valid")
     versions: dict[tuple[str, int], _Version] = {}
-    said: set[str] = set()
+    answered: set[str] = set()
     for table in read_tables(store, prediction_files(store), columns):
         for time, model, number, sha256, label, valid in zip(
             *(table[column].to_pylist() for column in columns), strict=True
         ):
-            said.add(label)
+            answered.add(label)
             version = versions.setdefault((model, number), _Version(0, {}))
             version.answers += 1
-            earlier = version.said.get(sha256)
+            earlier = version.latest.get(sha256)
             if sha256 in labels and (earlier is None or earlier[0] <= time):
-                version.said[sha256] = (time, label, valid)
-    return versions, said
+                version.latest[sha256] = (time, label, valid)
+    return versions, answered
 
 
 def _live(key: tuple[str, int], version: _Version, labels: Labels) -> Live:
-    said = version.said.items()
-    right = sum(valid and label == labels[sha256] for sha256, (_, label, valid) in said)
+    latest = version.latest.items()
+    right = sum(valid and label == labels[sha256] for sha256, (_, label, valid) in latest)
     return Live(
         *key,
         answers=version.answers,
-        labelled=len(said),
+        labelled=len(latest),
         right=right,
-        invalid=sum(not valid for _, (_, _, valid) in said),
-        accuracy=right / len(said),
-        interval=wilson(right, len(said)),
+        invalid=sum(not valid for _, (_, _, valid) in latest),
+        accuracy=right / len(latest),
+        interval=wilson(right, len(latest)),
     )
 
 
@@ -121,8 +121,8 @@ def join(store: Storage, path: Path) -> Joined:
     given, earlier = read_csv(path), known_labels(store)
     new = {sha256: label for sha256, label in given.labels.items() if earlier.get(sha256) != label}
     labels = {**earlier, **new}
-    versions, said = _read_versions(store, labels)
-    seen = {sha256 for version in versions.values() for sha256 in version.said}
+    versions, answered = _read_versions(store, labels)
+    seen = {sha256 for version in versions.values() for sha256 in version.latest}
     return Joined(
         log=store.address,
         rows=given.rows,
@@ -130,10 +130,12 @@ def join(store: Storage, path: Path) -> Joined:
         relabelled=given.relabelled,
         unknown=len(given.labels.keys() - seen),
         changed=len(new.keys() & earlier.keys()),
-        unseen_labels=tuple(sorted(set(given.labels.values()) - said)),
+        unseen_labels=tuple(sorted(set(given.labels.values()) - answered)),
         written=write_labels(store, new),
         versions=tuple(
-            _live(key, version, labels) for key, version in sorted(versions.items()) if version.said
+            _live(key, version, labels)
+            for key, version in sorted(versions.items())
+            if version.latest
         ),
     )
 
