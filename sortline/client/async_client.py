@@ -12,10 +12,10 @@ from typing import Any
 import grpc.aio
 from tenacity import AsyncRetrying
 
-from sortline.client.admission import Image
 from sortline.client.base_client import BaseClient
 from sortline.client.exchange import Call, Exchange
 from sortline.client.messages import PREDICTION_SERVICE
+from sortline.client.picture import Image
 from sortline.client.prediction import Prediction
 from sortline.client.rpc import method, open_async_channel
 

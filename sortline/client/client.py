@@ -1,6 +1,6 @@
 """A client of the model server, for programs without TensorFlow.
 
-    from sortline.client.client import Client
+    from sortline.client import Client
     client = Client("localhost:8500")
     print(client.predict([Path("photo.jpg")]))
 
@@ -12,10 +12,10 @@ from typing import Any
 
 from tenacity import Retrying
 
-from sortline.client.admission import Image
 from sortline.client.base_client import BaseClient
 from sortline.client.exchange import Call, Exchange
 from sortline.client.messages import PREDICTION_SERVICE
+from sortline.client.picture import Image
 from sortline.client.prediction import Prediction
 from sortline.client.rpc import method, open_channel
 

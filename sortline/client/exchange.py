@@ -6,7 +6,7 @@ as they are needed, and one deadline holds for all.
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from tenacity import (
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
 
-from sortline.client.admission import Admitted, Image, admit
 from sortline.client.base_client import BaseClient
 from sortline.client.batching import batched
+from sortline.client.picture import Admitted, Image, admit
 from sortline.client.prediction import Prediction, read_predictions, refused
-from sortline.client.retry import policy
-from sortline.client.rpc import explained
+from sortline.client.rpc import code_of, explained
 from sortline.client.tensors import TensorError
 from sortline.core.errors import ImageError, ParamsError, ServingError
 from sortline.core.logged_predictions import LoggedPrediction
@@ -28,6 +34,38 @@ from sortline.core.logged_predictions import LoggedPrediction
 _IMAGE_OVERHEAD_BYTES: Final = (
     6  # In a message: a field's number, and a length of up to five bytes.
 )
+
+
+FIRST_WAIT_S: Final = 0.1  # At most; the time is drawn between nothing and this, then twice this.
+LONGEST_WAIT_S: Final = 2.0
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the server was not there: a refused connection, a restart, a shutdown."""
+    return isinstance(error, grpc.RpcError) and code_of(error) == "UNAVAILABLE"
+
+
+def policy(
+    max_attempts: int, within_s: float, on_retry: Callable[[RetryCallState], None]
+) -> dict[str, Any]:
+    """Arguments of tenacity's `Retrying` and `AsyncRetrying`.
+
+    Not gRPC's own retries: those stop after five attempts, which a server that starts anew
+    outlasts, keep no message above 256 KiB to send it again unless told so, and draw their waits
+    from a fifth around the mean, so that the clients of a server that went come back together.
+
+    Args:
+        max_attempts: in all.
+        within_s: no attempt begins later than this after the first.
+        on_retry: called before each wait.
+    """
+    return {
+        "retry": retry_if_exception(is_unavailable),
+        "wait": wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
+        "stop": stop_after_attempt(max_attempts) | stop_before_delay(within_s),
+        "before_sleep": on_retry,
+        "reraise": True,
+    }
 
 
 @dataclass(frozen=True)

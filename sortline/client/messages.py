@@ -1,8 +1,8 @@
 """TensorFlow Serving's messages, without TensorFlow.
 
 tensorflow-serving-api installs all of TensorFlow for some forty message types. Their descriptors
-lie beside this file (pack_messages.py wrote them) and are loaded into a pool of their own: in
-protobuf's default pool they would clash with TensorFlow's when a process imports both.
+lie beside this file (infra/tools/pack_messages.py wrote them) and are loaded into a pool of their
+own: in protobuf's default pool they would clash with TensorFlow's when a process imports both.
 """
 
 import functools

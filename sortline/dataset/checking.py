@@ -7,19 +7,14 @@ is the only one that is encoded again, upright and without the tag; every other 
 import hashlib
 import os
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from sortline.core.errors import ImageError
 from sortline.dataset.duplicates import perceptual_hash
 from sortline.images.decode import decode_bytes, read_image_file
 from sortline.images.header import Format, read_header
+from sortline.images.orientation import turned_upright
 
-_QUALITY = 95
 _BYTES_PER_PIXEL = 8  # Four channels of 16 bits, not compressed: no honest file is larger.
 _EXTRA_BYTES = 1 << 20  # For metadata.
 
@@ -41,25 +36,6 @@ class Checked:
     perceptual_hash: str
     format: Format
     turned: bool
-
-
-def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Undo an EXIF orientation (1 to 8) of uint8 [H, W, 3]."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def encode(pixels: NDArray[np.uint8], image_format: Format) -> bytes:
-    """Encode uint8 [H, W, 3], with full colour resolution and no metadata."""
-    buffer = BytesIO()
-    options = {"subsampling": "4:4:4"} if image_format == "jpeg" else {}
-    Image.fromarray(pixels).save(buffer, image_format.upper(), quality=_QUALITY, **options)
-    return buffer.getvalue()
 
 
 def _read(path: Path, max_pixels: int) -> bytes:
@@ -89,8 +65,8 @@ def check_image(path: Path, *, max_pixels: int, staging: Path | None) -> Checked
     header = read_header(data, max_pixels=max_pixels, path=str(path))
     turned = staging is not None and header.orientation != 1
     if staging is not None and turned:
-        pixels = upright(pixels, header.orientation)
-        data = encode(pixels, header.format)
+        data = turned_upright(data, header)
+        pixels = decode_bytes(data, max_pixels=max_pixels, path=str(path))
         # Named by its old path: the same picture may be in the source twice, in two threads.
         path = staging / f"upright-{hashlib.sha256(os.fsencode(path)).hexdigest()}"
         path.write_bytes(data)

@@ -11,10 +11,10 @@ from pathlib import Path
 from sortline.client.batching import batched
 from sortline.core.errors import ArtifactError, ImageError
 from sortline.core.quiet import silenced_stderr
-from sortline.dataset.checking import encode, upright
 from sortline.dataset.layout import readable
 from sortline.images.decode import decode_bytes, read_image_file
 from sortline.images.header import detect_format, read_header
+from sortline.images.orientation import turned_upright
 from sortline.model.local_model import Served, load_model
 from sortline.serving.predict import (
     DECIMALS,
@@ -38,10 +38,7 @@ def read_upright(path: Path, max_pixels: int) -> bytes:
     """
     data = _read(path, max_pixels)
     header = read_header(data, max_pixels=max_pixels, path=str(path))
-    if header.orientation == 1:
-        return data
-    pixels = decode_bytes(data, max_pixels=max_pixels, path=str(path))
-    return encode(upright(pixels, header.orientation), header.format)
+    return data if header.orientation == 1 else turned_upright(data, header)
 
 
 def _read(path: Path, max_pixels: int) -> bytes:

@@ -15,9 +15,9 @@ from typing import Final, NoReturn
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from sortline.client import Client
 from sortline.client.base_client import MAX_PIXELS
 from sortline.client.batching import batched
-from sortline.client.client import Client
 from sortline.client.rpc import Tls
 from sortline.client.server_options import Server
 from sortline.core.errors import ArtifactError, DataError

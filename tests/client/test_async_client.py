@@ -21,9 +21,9 @@ from helpers.scripted_server import (
 )
 from prometheus_client import CollectorRegistry
 
+from sortline.client import Client
 from sortline.client.async_client import AsyncClient
 from sortline.client.base_client import BaseClient
-from sortline.client.client import Client
 from sortline.client.client_metrics import ClientMetrics
 from sortline.client.prediction import Prediction
 from sortline.client.rpc import Tls

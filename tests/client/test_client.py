@@ -22,7 +22,7 @@ from helpers.scripted_server import (
 )
 from PIL import Image
 
-from sortline.client.client import Client
+from sortline.client import Client
 from sortline.client.tensors import to_proto
 from sortline.core.errors import ParamsError, ServingError
 from sortline.model import contract
@@ -155,16 +155,20 @@ def test_a_picture_on_its_side_is_turned_and_says_so(
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_turning_is_what_ingest_does(target: str, script: Script, orientation: int) -> None:
-    from sortline.dataset.checking import upright
-    from sortline.images.decode import decode_bytes
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_what_is_sent_of_a_turned_picture_is_what_ingest_stores(
+    target: str, script: Script, tmp_path: Path, kind: str, orientation: int
+) -> None:
+    from sortline.dataset.checking import check_image
 
-    image = lying_on_its_side("PNG", orientation)
+    image = lying_on_its_side(kind, orientation)
+    (tmp_path / "image").write_bytes(image)
+    stored = check_image(tmp_path / "image", max_pixels=1000, staging=tmp_path)
+    assert stored.turned
     with Client(target) as client:
         client.predict([image])
     (sent,) = images_of(script.requests[0])
-    wanted = upright(decode_bytes(image, max_pixels=1000), orientation)
-    np.testing.assert_array_equal(decode_bytes(sent, max_pixels=1000), wanted)
+    assert sent == stored.local.read_bytes()
 
 
 def test_sixteen_bits_and_transparency_are_left_to_the_server(target: str, script: Script) -> None:

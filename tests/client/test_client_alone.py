@@ -25,7 +25,7 @@ from pathlib import Path
 target, photo, *absent = sys.argv[1:]
 assert not [name for name in absent if importlib.util.find_spec(name)]
 
-from sortline.client.client import Client
+from sortline.client import Client
 client = Client(target)
 print(*[each.label for each in client.predict([Path(photo)])])
 
@@ -50,6 +50,16 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 def test_importing_the_client_loads_nothing_that_it_may_not_need() -> None:
     done = run(sys.executable, "-c", LOADED, *ABSENT)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_importing_the_client_changes_nothing_of_the_process() -> None:
+    script = (
+        "import os, sys; before = dict(os.environ), list(sys.meta_path), list(sys.path_hooks);"
+        "from sortline.client import AsyncClient, Client, Prediction, Tls;"
+        "assert (dict(os.environ), list(sys.meta_path), list(sys.path_hooks)) == before"
+    )
+    done = run(sys.executable, "-c", script)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_importing_the_client_registers_no_metric() -> None:

@@ -25,7 +25,7 @@ from helpers.scripted_server import (
 )
 from prometheus_client import CollectorRegistry
 
-from sortline.client.client import Client
+from sortline.client import Client
 from sortline.client.client_metrics import ClientMetrics
 from sortline.client.messages import message
 from sortline.client.rpc import Tls

@@ -20,7 +20,8 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from sortline.client import messages, pack_messages
+from infra.tools import pack_messages
+from sortline.client import messages
 
 REPOSITORY = Path(__file__).parents[2]
 STOCK: tuple[Any, ...] = (
@@ -44,7 +45,7 @@ STOCK: tuple[Any, ...] = (
 
 def test_what_is_packed_is_what_the_installed_package_has() -> None:
     packed = Path(messages.__file__).with_name(messages.FILE).read_bytes()
-    assert packed == pack_messages.pack(), "run python -m sortline.client.pack_messages"
+    assert packed == pack_messages.pack(), "run python -m infra.tools.pack_messages"
 
 
 def fill(value: Any, depth: int = 0) -> None:
@@ -144,7 +145,7 @@ def test_names_and_numbers_of_enums() -> None:
 
 
 OURS = """
-from sortline.client.client import Client
+from sortline.client import Client
 with Client("localhost:1") as client:
     request = client.request([b"image"])
 assert request.inputs["image_bytes"].string_val == [b"image"]

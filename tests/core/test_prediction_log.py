@@ -15,7 +15,7 @@ import pytest
 from helpers.logged import NOON, bucket_server, files_of, rows_of, sent, sha_of, unreadable
 from helpers.scripted_server import Script, label_of, picture, serving
 
-from sortline.client.client import Client
+from sortline.client import Client
 from sortline.core import log_files, prediction_log
 from sortline.core.errors import ParamsError
 from sortline.core.log_files import (

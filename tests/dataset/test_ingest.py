@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import io
 import os
 import random
 import shutil
@@ -12,7 +11,6 @@ import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -25,9 +23,7 @@ from sortline.cli.main import app
 from sortline.core.errors import BusyError, DataError
 from sortline.core.files import exclusive, recover_dir
 from sortline.dataset import ingest
-from sortline.dataset.checking import encode, upright
 from sortline.dataset.ingest_report import Ingested, print_result
-from sortline.images.header import Format, read_header
 from sortline.synthetic import generated
 
 REPOSITORY = Path(__file__).parents[2]
@@ -86,21 +82,6 @@ def test_every_refused_file_is_listed_with_one_reason(tmp_path: Path) -> None:
     }
     assert result.found == result.kept + len(listed) == 31
     assert sum(result.refused.values()) == len(listed)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_undone(orientation: int) -> None:
-    stored, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112] = orientation
-    picture(7).save(stored, "PNG", exif=exif)
-    with Image.open(stored) as image:
-        right = ImageOps.exif_transpose(image)
-    pixels = upright(np.asarray(picture(7)), orientation)
-    assert pixels.tolist() == np.asarray(right).tolist()
-    for name in get_args(Format):
-        header = read_header(encode(pixels, name), max_pixels=10_000)
-        assert (header.format, header.orientation) == (name, 1)
-        assert (header.width, header.height) == right.size
 
 
 def test_only_photographs_that_lie_on_their_side_are_encoded_again(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from helpers.colour_models import export, paint
 from helpers.scripted_server import Script, label_of, picture, serving, shares_of
 from PIL import Image
 
+from sortline.client import Client
 from sortline.client.async_client import AsyncClient
-from sortline.client.client import Client
 from sortline.client.server_options import Server
 from sortline.core.errors import ArtifactError, DataError, ParamsError, ServingError
 from sortline.serving import local_predict, predict

@@ -1,4 +1,4 @@
-"""Pack the descriptors of messages.py: `python -m sortline.client.pack_messages`.
+"""Pack the descriptors of sortline/client/messages.py: `python -m infra.tools.pack_messages`.
 
 Reads them from the installed tensorflow-serving-api, which is the only place where that package is
 needed; run it again when TensorFlow Serving adds a field that we want.
@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-from sortline.client.messages import FILE
+from sortline.client import messages
 from sortline.core.files import atomic_file
 
 _HEALTH_STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
@@ -69,8 +69,8 @@ def pack() -> bytes:
 
 
 def main() -> None:
-    """Write the file beside this one."""
-    target = Path(__file__).with_name(FILE)
+    """Write the file beside messages.py."""
+    target = Path(messages.__file__).with_name(messages.FILE)
     with atomic_file(target) as partial:
         partial.write_bytes(pack())
     print(f"{target}: {target.stat().st_size:,} bytes", file=sys.stderr)

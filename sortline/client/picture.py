@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sortline.client.oriented import turned_upright
 from sortline.core.errors import ImageError
 from sortline.images.header import detect_format, read_header
+from sortline.images.orientation import turned_upright
 
 Image = Path | bytes
 
@@ -50,7 +50,7 @@ def _read(path: Path, max_pixels: int, max_bytes: int) -> bytes:
             raise ImageError(str(path), "", "unreadable", "it is not a file")
         with path.open("rb") as file:
             start = file.read(_MAGIC_BYTES)
-            if detect_format(start) is None:  # A film is refused without being read to its end.
+            if detect_format(start) is None:  # A video is refused without being read to its end.
                 read_header(start, max_pixels=max_pixels)
             _check_size(status.st_size, max_bytes)
             return start + file.read()

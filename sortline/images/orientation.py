@@ -1,8 +1,8 @@
-"""Pictures that say that they lie on their side, turned upright by Pillow alone.
+"""Pictures that say that they lie on their side, turned upright: one way for training and serving.
 
-The exported graph ignores EXIF orientation, as TensorFlow does. `sortline ingest` turns pictures
-with TensorFlow's decoder; a client has none, so that Pillow decodes, turns and encodes here. The
-colour mode stays what it was, so that its conversion is left to the server.
+The exported graph ignores EXIF orientation, as TensorFlow does. So `sortline ingest`, `sortline
+predict` and the clients turn such a picture before, by Pillow, which a client without TensorFlow
+has, too. The colour mode stays what it was: its conversion is left to the decoder used everywhere.
 """
 
 from io import BytesIO
@@ -24,8 +24,7 @@ _UNDONE_BY: Final = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-# PNG loses nothing; of the others, quality and colour resolution are those of `sortline ingest`.
-# The graph drops alpha: what WebP stores under transparent pixels will be seen.
+# PNG loses nothing. The graph drops alpha: what WebP stores under transparent pixels will be seen.
 _OPTIONS: Final[dict[Format, dict[str, Any]]] = {
     "jpeg": {"quality": 95, "subsampling": "4:4:4"},
     "png": {},
@@ -51,9 +50,8 @@ def turned_upright(data: bytes, header: Header) -> bytes:
         with Image.open(BytesIO(data), formats=[header.format.upper()]) as image:
             upright = image.transpose(Image.Transpose[_UNDONE_BY[header.orientation]])
             return _encoded(upright, header.format)
-    except (
-        Exception
-    ) as error:  # Pillow raises whatever a stranger's file makes its parsers trip on.
+    # Pillow raises whatever a stranger's file makes its parsers trip on.
+    except Exception as error:
         detail = f"its EXIF orientation is {header.orientation}, and it cannot be turned: {error}"
         raise ImageError("", "", "undecodable", detail) from error
 
