@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.release_parts import LIMITS, Candidates, FaultyProxy
-from helpers.s3_server import make_bucket, reset
+from helpers.s3_buckets import make_bucket, reset
 
 from sortline.releases.open_store import open_store
 from sortline.releases.store import Store

@@ -2,12 +2,12 @@
 
 import logging
 import os
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
+from helpers.s3_buckets import reset
 from moto.server import ThreadedMotoServer
 
 
@@ -42,19 +42,6 @@ def clean_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-
-
-def reset(moto: str) -> None:
-    """Empty the server, which keeps its buckets in this process."""
-    with urllib.request.urlopen(f"{moto}/moto-api/reset", data=b"") as reply:
-        assert reply.status == 200
-
-
-def make_bucket(moto: str, name: str) -> None:
-    """A new bucket; without a client of boto3, which takes longer to make than most tests."""
-    request = urllib.request.Request(f"{moto}/{name}", method="PUT")
-    with urllib.request.urlopen(request) as reply:
-        assert reply.status == 200
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers.s3_server import make_bucket
+from helpers.s3_buckets import make_bucket
 
 from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.orchestration.run_store import RunStore, safe_name

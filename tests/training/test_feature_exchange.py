@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.s3_server import make_bucket
+from helpers.s3_buckets import make_bucket
 from typer.testing import CliRunner
 
 from sortline.cli.main import app
