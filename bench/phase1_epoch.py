@@ -24,9 +24,10 @@ import numpy as np
 from sortline.core.params import Phase, load_params, read_yaml
 from sortline.images.views import PLAIN
 from sortline.training.batches import Examples, one_hot
+from sortline.training.curves import Row
 from sortline.training.feature_store import Space, row_keys
 from sortline.training.features import Views
-from sortline.training.loop import Row, train
+from sortline.training.loop import train
 from sortline.training.network import build_head
 
 ROOT = Path(__file__).parents[1]

@@ -86,6 +86,11 @@ class Paths:
         return self.state / "features"
 
     @property
+    def tensorboard(self) -> Path:
+        """Curves of every training for TensorBoard, a folder a phase."""
+        return self.state / "tensorboard"
+
+    @property
     def measured(self) -> Path:
         """What the validate step measured of images, by their bytes."""
         return self.state / "measured"

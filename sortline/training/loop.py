@@ -19,10 +19,10 @@ from sortline.core.errors import SortlineError
 from sortline.core.params import Phase
 from sortline.training import checkpoint
 from sortline.training.batches import Examples, epoch_batches
+from sortline.training.curves import Row
 from sortline.training.devices import current
 
 _EVALUATION_BATCH, _EVALUATION_BYTES = 256, 32 << 20
-Row = dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from sortline.core.files import atomic_dir, remove, sha256_json, write_json
 from sortline.core.params import Phase
 from sortline.core.paths import Paths
 from sortline.training.batches import Examples
+from sortline.training.curves import Curves
 from sortline.training.features import Use
 from sortline.training.logits import NAME, write_logits
-from sortline.training.loop import Row, Trained, evaluation_batch, train
+from sortline.training.loop import Trained, evaluation_batch, train
 from sortline.training.phase import Splits
 from sortline.training.weights import save_weights, variables_by_name
 
@@ -73,29 +74,6 @@ class StageRun:
     started: float
 
 
-def _log_live(folder: Path) -> Any:
-    from dvclive import Live
-
-    return Live(
-        str(folder / "live"), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False
-    )
-
-
-class _Log:
-    """What dvclive is told of each epoch."""
-
-    def __init__(self, live: Any) -> None:
-        self.live = live
-
-    def __call__(self, row: Row) -> None:
-        self.live.step = int(row["epoch"])
-        for name, value in row.items():
-            if name not in ("epoch", "seconds"):
-                split, metric = ("val", name[4:]) if name[:4] == "val_" else ("train", name)
-                self.live.log_metric(f"{split}/{metric}", value)
-        self.live.next_step()
-
-
 @dataclass(frozen=True)
 class _Done:
     facts: dict[str, Any]
@@ -135,7 +113,7 @@ def _trainer() -> dict[str, Any]:
 
 
 def _train_all(
-    stage: StageRun, runs: Iterable[PhaseRun], paths: Paths, on_epoch: _Log
+    stage: StageRun, runs: Iterable[PhaseRun], paths: Paths, curves: Curves
 ) -> list[_Done]:
     # The checkpoints of finished phases stay until the step's outputs are in place: a run that is
     # killed in a later phase goes through them again without training.
@@ -145,15 +123,16 @@ def _train_all(
     for run in runs:
         key = sha256_json([key, run.phase.model_dump(), run.facts, epochs, run.inputs])
         resume = paths.state / "resume" / f"{stage.name}-{key[:32]}.safetensors"
-        trained = train(
-            run.trained,
-            run.splits,
-            run.phase,
-            seed=stage.seed,
-            first_epoch=epochs,
-            resume=resume,
-            on_epoch=on_epoch,
-        )
+        with curves.tensorboard(paths.tensorboard / f"{stage.name}-{key[:12]}"):
+            trained = train(
+                run.trained,
+                run.splits,
+                run.phase,
+                seed=stage.seed,
+                first_epoch=epochs,
+                resume=resume,
+                on_epoch=curves.add,
+            )
         facts, val = _facts_of(stage.network, run, trained), run.splits[1]
         done.append(_Done(facts, trained, run.trained, val, run.uses or (), resume))
         epochs = done[-1].facts["last_epoch"]
@@ -173,8 +152,7 @@ def run_stage(stage: StageRun, runs: Iterable[PhaseRun], paths: Paths) -> Traine
         paths: of the graph.
     """
     with atomic_dir(paths.reports / stage.name) as reports:
-        with _log_live(reports) as live:
-            done = _train_all(stage, runs, paths, _Log(live))
+        done = _train_all(stage, runs, paths, Curves(reports / "live"))
         history = [row for each in done for row in each.trained.history]
         rows = pd.DataFrame(history) if history else pd.DataFrame(columns=["epoch"])
         rows.to_csv(reports / "history.csv", index=False)

@@ -15,8 +15,9 @@ from helpers.training_parts import signal_examples
 from sortline.core.entry import exit_code_of
 from sortline.core.params import Distribution, Phase
 from sortline.core.paths import Paths
+from sortline.training.curves import Row
 from sortline.training.devices import current
-from sortline.training.loop import Row, train
+from sortline.training.loop import train
 from sortline.training.strategy import opened
 
 

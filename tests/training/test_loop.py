@@ -12,8 +12,9 @@ from helpers.training_parts import signal_examples
 
 from sortline.core.params import Phase
 from sortline.training.batches import Examples, Replay, epoch_batches
+from sortline.training.curves import Row
 from sortline.training.features import Views
-from sortline.training.loop import Row, Trained, measure, train
+from sortline.training.loop import Trained, measure, train
 
 _REFERENCE: dict[str, Any] = {
     "epochs": 12,
