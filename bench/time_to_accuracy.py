@@ -32,8 +32,8 @@ from typing import Any
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
 from sortline.core.files import atomic_dir, sha256_file, sha256_json, write_json
+from sortline.core.git import git
 from sortline.experiments.run import recipe_file
-from sortline.orchestration.calls import git
 
 HOME = ROOT / ".sortline/bench/time_to_accuracy"
 RESULT = ROOT / "bench/results/time_to_accuracy.json"

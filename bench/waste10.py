@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from sortline.core.errors import SortlineError
+from sortline.core.git import git
 from sortline.evaluation import metrics
-from sortline.orchestration.calls import git
 
 ROOT = Path(__file__).parents[1]
 # Measured figures of the same recipe on another split of the same photographs (9,805 for training

@@ -4,11 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sortline.core.dvc import read_pin
 from sortline.core.paths import Paths
 from sortline.experiments.budget import Budget
 from sortline.experiments.page import Setting, as_markdown, write_pages
 from sortline.experiments.records import FOLDER, Record
-from sortline.experiments.running import NotMeasured, data_hash, jobs_for, run_all
+from sortline.experiments.running import NotMeasured, jobs_for, run_all
 from sortline.experiments.summary import summarise
 from sortline.experiments.workspace import workspace_for
 from sortline.reporting.findings import git_commit
@@ -40,7 +41,7 @@ def compare(
         _say(result)
         results.append(result)
     summaries = summarise(recipes, results)
-    data_md5 = data_hash(place)
+    data_md5 = read_pin(place / "data.dvc").digest
     setting = Setting(data_md5, git_commit(place) or "unknown", budget.described())
     target = write_pages(root / FOLDER / data_md5[:12], summaries, setting)
     print(as_markdown(summaries, setting))

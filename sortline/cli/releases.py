@@ -37,6 +37,7 @@ def publish(
         bool, typer.Option("--override", help="Also without a blessing; with --reason.")
     ] = False,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Recorded.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Copy the validated version into a store, as the next number, whole or not at all.
 
@@ -44,7 +45,7 @@ def publish(
     """
     from sortline.cli.releases_commands import publish_command
 
-    publish_command(store, root, override=override, reason=reason)
+    publish_command(store, root, override=override, reason=reason, as_json=as_json)
 
 
 @app.command()

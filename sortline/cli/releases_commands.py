@@ -76,7 +76,9 @@ def _ended_in_order() -> Iterator[None]:
         yield
 
 
-def publish_command(address: str, root: Path, *, override: bool, reason: str | None) -> None:
+def publish_command(
+    address: str, root: Path, *, override: bool, reason: str | None, as_json: bool
+) -> None:
     """`sortline publish`.
 
     Raises:
@@ -92,6 +94,9 @@ def publish_command(address: str, root: Path, *, override: bool, reason: str | N
     for warning in done.lineage.warnings:
         _say(f"warning: {warning}")
     where = address.rstrip("/")
+    if as_json:
+        print(json.dumps({"store": where, "version": done.version, "new": done.is_new}))
+        return
     word = "published" if done.is_new else "the same content is there already"
     print(f"{where}/{done.version}: {word}")
 

@@ -58,3 +58,16 @@ def step_main(name: str, run: Callable[[Params, Paths], object]) -> None:
             run(load_params(paths.params), paths)
 
     sys.exit(exit_code_of(work))
+
+
+def check_settings() -> None:
+    """Check params.yaml of the current folder, by the code of the current folder.
+
+    Raises:
+        ParamsError: it cannot be used.
+    """
+    load_params(Path("params.yaml"))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(check_settings))

@@ -20,15 +20,15 @@ from typing import Any
 
 import psutil
 
+from sortline.core.dvc import graph_identity
 from sortline.core.errors import DataError, ParamsError, SortlineError
 from sortline.core.files import (
     atomic_dir,
-    digest_tree,
     exclusive,
     sha256_file,
-    sha256_json,
     write_json,
 )
+from sortline.core.git import git
 from sortline.core.params import Params, overlay, parse_params, read_yaml
 from sortline.core.paths import Paths
 
@@ -126,43 +126,27 @@ def plan(root: Path, recipe: str | None, laid: Mapping[str, Any] | None = None) 
     Raises:
         ParamsError: the recipe is unknown, or the settings that it makes are wrong.
     """
-    paths = Paths(root)
     base, own = read_recipe(root, recipe)
     laid = own if laid is None else laid
     settings = overlay(base, laid)
     _check(settings, recipe)
-    inputs = {
-        "params": settings,
-        "graph": sha256_file(root / "dvc.yaml"),
-        "data": sha256_file(root / "data.dvc"),
-        "champion": _champion(paths.champion),
-        "code": _code(root),
-    }
+    identity = graph_identity(root, settings, _code(root))
     name = recipe or _NO_RECIPE
-    return Experiment(name, f"{name}-{sha256_json(inputs)[:10]}", tuple(overrides_of(base, laid)))
+    return Experiment(name, f"{name}-{identity[:10]}", tuple(overrides_of(base, laid)))
 
 
-def _code(root: Path) -> str:
+def _code(root: Path) -> dict[str, str]:
     """What each step of this checkout can reach, as the stage `code` lists it."""
     command = [sys.executable, "-m", "sortline.core.closure"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SortlineError(f"The code of the steps cannot be listed: {done.stderr.strip()}")
-    return digest_tree(root / "code")
-
-
-def _champion(folder: Path) -> str | None:
-    return digest_tree(folder) if folder.is_dir() else None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
-    return done.stdout
+    return {path.name: sha256_file(path) for path in sorted((root / "code").iterdir())}
 
 
 def find(root: Path, experiment: Experiment) -> str | None:
     """The commit of the experiment if it was run before, in whatever branch."""
-    refs = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    refs = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
     for line in refs.splitlines():
         commit, ref = line.split(" ", 1)
         if ref.rsplit("/", 1)[-1] == experiment.name:

@@ -9,9 +9,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from sortline.core.errors import DataError, ParamsError, SortlineError
+from sortline.core.dvc import read_pin
+from sortline.core.errors import ParamsError, SortlineError
 from sortline.core.files import exclusive
-from sortline.core.params import overlay, parse_params, read_yaml
+from sortline.core.params import overlay, parse_params
 from sortline.core.paths import Paths
 from sortline.experiments.budget import Budget
 from sortline.experiments.records import (
@@ -85,18 +86,6 @@ class NotMeasured:
     reason: str
 
 
-def data_hash(root: Path) -> str:
-    """Hash of the dataset that data.dvc pins.
-
-    Raises:
-        DataError: data.dvc pins none.
-    """
-    outs = read_yaml(root / "data.dvc").get("outs")
-    if not outs or "md5" not in outs[0]:
-        raise DataError("data.dvc pins no dataset. Run `dvc add data` first.")
-    return str(outs[0]["md5"])
-
-
 def jobs_for(
     root: Path, home: Path, recipes: Sequence[str], budget: Budget, beside: int
 ) -> list[Job]:
@@ -107,7 +96,7 @@ def jobs_for(
     """
     if doubles := sorted({name for name in recipes if list(recipes).count(name) > 1}):
         raise ParamsError(f"{', '.join(doubles)} is named twice. Name each recipe once.")
-    data = data_hash(root)
+    data = read_pin(root / "data.dvc").digest
     seeds = range(budget.seeds)
     # All recipes with one seed before any with the next: a stopped comparison has a whole table.
     jobs = [Job(root, home, name, seed, budget, data, beside) for seed in seeds for name in recipes]

@@ -7,15 +7,10 @@ from pathlib import Path
 
 from sortline.core.errors import DataError, SortlineError
 from sortline.core.files import sha256_json
+from sortline.core.git import git
 from sortline.core.params import SPLITS
 from sortline.dataset.dataset_folder import dataset_files, link_tree
 from sortline.experiments.records import FOLDER
-
-
-def _call(folder: Path, *command: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SortlineError(f"`{' '.join(command[:4])}` failed: {done.stderr.strip()[-400:]}")
 
 
 def _check(data: Path) -> None:
@@ -50,12 +45,15 @@ def workspace_for(root: Path, data: Path) -> Path:
     folder = root / FOLDER / "data" / _listing(data)[:12]
     if not (folder / ".git").is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _call(root, "git", "clone", "--quiet", "--no-hardlinks", str(root.resolve()), str(folder))
-    _call(folder, "git", "pull", "--quiet", "--ff-only")
+        git(root, "clone", "--quiet", "--no-hardlinks", str(root.resolve()), str(folder))
+    git(folder, "pull", "--quiet", "--ff-only")
     if not (folder / "data").is_dir():
         (folder / "data").mkdir()
         link_tree(data, folder / "data")
-        _call(folder, sys.executable, "-m", "dvc", "add", "--quiet", "data")
+        add = [sys.executable, "-m", "dvc", "add", "--quiet", "data"]
+        done = subprocess.run(add, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SortlineError(f"`dvc add data` failed: {done.stderr.strip()[-400:]}")
     shutil.copyfile(root / "params.yaml", folder / "params.yaml")
     shutil.copytree(root / "recipes", folder / "recipes", dirs_exist_ok=True)
     return folder

@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from sortline.core.dvc import read_pin
 from sortline.core.errors import DataError, ParamsError
 from sortline.core.label_files import known_labels
 from sortline.core.log_files import open_log
@@ -170,7 +171,7 @@ def learned_from(lineage: Path | None, root: Path) -> str | None:
 def pinned_now(root: Path) -> str | None:
     """MD5 of the dataset that data.dvc pins; None when there is no such file."""
     file = root / "data.dvc"
-    return _pinned(_read(file)) if file.is_file() else None
+    return read_pin(file).digest if file.is_file() else None
 
 
 def unseen(images: Collection[str], labels: Collection[str], root: Path) -> int:

@@ -4,13 +4,12 @@ Each works in a clone of the run's commit, calls the command that a person would
 the next one needs in the run store.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sortline.core.errors import ArtifactError
-from sortline.orchestration.calls import dvc, require, sortline
+from sortline.orchestration.calls import answer, dvc, require, sortline
 from sortline.orchestration.clone import Clone, cloned
 from sortline.orchestration.done_manifest import Done, find_done
 from sortline.orchestration.graph import read_graph
@@ -21,7 +20,6 @@ from sortline.orchestration.settings import Settings
 from sortline.orchestration.stage_run import alone
 
 BLESSING = "reports/blessing.json"
-_VERSION = re.compile(r"/(\d+): (?:published|the same content)")
 
 
 @dataclass(frozen=True)
@@ -113,12 +111,6 @@ def _arguments(name: str, plan: Plan, store: RunStore, settings: Settings) -> li
     return ["promote", str(published["version"]), str(settings.releases), *servers]
 
 
-def _version_in(said: str) -> int:
-    if found := _VERSION.search(said):
-        return int(found[1])
-    raise ArtifactError(f"`sortline publish` did not say which version it made: {said!r}.")
-
-
 def _bring(clone: Clone, action: Action, plan: Plan, store: RunStore) -> None:
     commit_run(clone, plan, all_done(store, plan, clone))
     if action.needs:
@@ -150,9 +142,13 @@ def act(name: str, run_id: str, settings: Settings) -> str | None:
             arguments = _arguments(name, plan, store, settings)
             with cloned(settings, place, plan.revision, plan.files) as clone:
                 _bring(clone, ACTIONS[name], plan, store)
-                done = sortline(clone.folder, *arguments, **clone.environment)
-                require(done, f"`sortline {' '.join(arguments)}`")
+                if name == "publish":
+                    result = answer(clone.folder, (0,), *arguments, **clone.environment)
+                    print(f"{result['store']}/{result['version']} is published.")
+                else:
+                    done = sortline(clone.folder, *arguments, **clone.environment)
+                    require(done, f"`sortline {' '.join(arguments)}`")
+                    result = {"said": done.said}
                 _keep(clone, ACTIONS[name], plan, store)
-            version = {"version": _version_in(done.said)} if name == "publish" else {}
-            store.write(acted_name(run_id, name), {"said": done.said, **version})
+            store.write(acted_name(run_id, name), result)
     return None

@@ -4,11 +4,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from sortline.core.dvc import Pin, read_pin
 from sortline.core.errors import ParamsError, UnreachableError
 from sortline.orchestration.airflow_api import AirflowApi
 from sortline.orchestration.calls import dvc
 from sortline.orchestration.clone import cloned, write_files
-from sortline.orchestration.data_revision import CURRENT, Data, choose, pinned
+from sortline.orchestration.data_revision import CURRENT, choose
 from sortline.orchestration.plan import place_of
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
@@ -32,17 +33,17 @@ def api_from_environment() -> AirflowApi | None:
     return AirflowApi(address, user, password)
 
 
-def publish_data(root: Path, settings: Settings) -> Data:
+def publish_data(root: Path, settings: Settings) -> Pin:
     """Push the dataset that `root`/data.dvc pins, and make it the newest for every run to come.
 
     Raises:
         DataError: nothing is pinned.
         UnreachableError: the repository or the DVC remote does not answer.
     """
-    data = pinned(root / "data.dvc")
+    data = read_pin(root / "data.dvc")
     own_cache = replace(settings, dvc_cache=settings.dvc_cache or root / ".dvc" / "cache")
     with cloned(own_cache, f"data-{data.digest[:12]}", "HEAD", {}) as clone:
-        committed = pinned(clone.folder / "data.dvc")
+        committed = read_pin(clone.folder / "data.dvc")
         write_files(clone.folder, {"data.dvc": data.text})
         dvc(clone.folder, "push", "--quiet", "data.dvc")
     told = {"data_dvc": data.text, "replaces": committed.digest}
@@ -50,7 +51,7 @@ def publish_data(root: Path, settings: Settings) -> Data:
     return data
 
 
-def wake(data: Data) -> str:
+def wake(data: Pin) -> str:
     """Tell Airflow of new data, where it can be reached; what came of it."""
     api = api_from_environment()
     later = "The DAG watch_data finds it by itself, within ten minutes."
@@ -63,7 +64,7 @@ def wake(data: Data) -> str:
     return "Airflow was told: a run starts now, or after the one that is going on."
 
 
-def look(run_id: str, settings: Settings) -> Data | None:
+def look(run_id: str, settings: Settings) -> Pin | None:
     """The newest dataset when it is not the one that was seen last; it is not noted as seen yet.
 
     The very first look has nothing to compare with: what git pins then is no news.

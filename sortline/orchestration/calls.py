@@ -1,51 +1,20 @@
-"""Programs that a run calls: git, dvc, and `sortline` of a clone."""
+"""Programs that a run calls: DVC, and `sortline` of a clone."""
 
-import os
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sortline.core.errors import SortlineError, UnreachableError
+from sortline.core.errors import ArtifactError, SortlineError, UnreachableError
+from sortline.core.git import environment
 
-_IDENTITY = {"NAME": "sortline", "EMAIL": "sortline@localhost"}
 _STEP_STATUS = re.compile(r"exited with (-?\d+)")
 _LAST_LINES = 8
 _KILLED_BY_SHELL = 128
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """This process's variables; `python` is this one, and git asks nobody who commits."""
-    kept = dict(os.environ)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    identity = {
-        f"GIT_{role}_{part}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for part, value in _IDENTITY.items()
-    }
-    quiet = {"DVC_NO_ANALYTICS": "true", "GIT_TERMINAL_PROMPT": "0"}
-    return {**kept, **identity, **quiet, "PATH": path, **extra}
-
-
-def git(folder: Path, *arguments: str, **extra: str) -> str:
-    """What a git command prints.
-
-    Raises:
-        UnreachableError: it failed.
-    """
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env=environment(**extra),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise UnreachableError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
-    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -101,6 +70,28 @@ def dvc(folder: Path, *arguments: str, **extra: str) -> None:
 def sortline(folder: Path, *arguments: str, **extra: str) -> Called:
     """Run a command of `sortline` as the code in `folder` has it."""
     return stream(folder, [sys.executable, "-m", "sortline", *arguments], **extra)
+
+
+def answer(folder: Path, statuses: Collection[int], *arguments: str, **extra: str) -> Any:
+    """The JSON that a command of `sortline` prints with --json; its messages are passed on.
+
+    Raises:
+        SortlineError, UnreachableError: the exit status is not among `statuses`; see `require`.
+        ArtifactError: what it printed is not JSON.
+    """
+    command = [sys.executable, "-m", "sortline", *arguments, "--json"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(**extra), capture_output=True, text=True, check=False
+    )
+    print(done.stderr, end="", flush=True)
+    if done.returncode not in statuses:
+        last = tuple(done.stderr.strip().splitlines()[-_LAST_LINES:])
+        require(Called(done.returncode, last), f"`sortline {' '.join(arguments)}`")
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        text = f"`sortline {' '.join(arguments)} --json` printed no JSON: {done.stdout[:200]!r}."
+        raise ArtifactError(text) from error
 
 
 def require(done: Called, what: str) -> None:

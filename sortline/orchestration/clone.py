@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.core.files import remove
-from sortline.orchestration.calls import git
+from sortline.core.git import git
 from sortline.orchestration.settings import Settings
 
 _CONFIG = """\

@@ -1,58 +1,24 @@
 """Which dataset: as data.dvc pins it, or as somebody has announced since."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from sortline.core.errors import DataError, ParamsError, UnreachableError
-from sortline.orchestration.calls import git
+from sortline.core.dvc import Pin, parse_pin, read_pin
+from sortline.core.errors import ParamsError, UnreachableError
+from sortline.core.git import git
 from sortline.orchestration.run_store import RunStore
 
 CURRENT = "data/current.json"
 _MD5 = re.compile(r"[0-9a-f]{32}\.dir")
 
 
-@dataclass(frozen=True)
-class Data:
-    """A dataset's revision: its MD5, as DVC counts it, and the text of its data.dvc."""
-
-    digest: str
-    text: str
-
-
-def parse(text: str, source: str) -> Data:
-    """What a data.dvc says.
-
-    Raises:
-        DataError: it is not one.
-    """
-    try:
-        digest = str(yaml.safe_load(text)["outs"][0]["md5"])
-    except (yaml.YAMLError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{source} pins no dataset ({error!r}). Run `dvc add data`.") from error
-    return Data(digest, text)
-
-
-def pinned(path: Path) -> Data:
-    """The dataset that a data.dvc pins.
-
-    Raises:
-        DataError: there is no such file, or it pins none.
-    """
-    if not path.is_file():
-        raise DataError(f"There is no {path.name}. Run `dvc add data`, and commit data.dvc.")
-    return parse(path.read_text(encoding="utf-8"), path.name)
-
-
-def _named(folder: Path, revision: str) -> Data:
+def _named(folder: Path, revision: str) -> Pin:
     if _MD5.fullmatch(revision):
         text = f"outs:\n- md5: {revision}\n  hash: md5\n  path: data\n"
-        return Data(revision, text)
+        return Pin(revision, text)
     for name in (f"origin/{revision}", revision):
         try:
-            return parse(git(folder, "show", f"{name}:data.dvc"), f"data.dvc of {revision}")
+            return parse_pin(git(folder, "show", f"{name}:data.dvc"), f"data.dvc of {revision}")
         except UnreachableError:
             continue
     raise ParamsError(
@@ -61,7 +27,7 @@ def _named(folder: Path, revision: str) -> Data:
     )
 
 
-def choose(folder: Path, revision: str, store: RunStore) -> Data:
+def choose(folder: Path, revision: str, store: RunStore) -> Pin:
     """The dataset of a run.
 
     What was announced counts only as long as git still pins what it replaces: whoever commits
@@ -78,8 +44,8 @@ def choose(folder: Path, revision: str, store: RunStore) -> Data:
     """
     if revision:
         return _named(folder, revision)
-    own = pinned(folder / "data.dvc")
+    own = read_pin(folder / "data.dvc")
     announced = store.read(CURRENT)
     if announced and announced["replaces"] == own.digest:
-        return parse(announced["data_dvc"], f"{store.address}/{CURRENT}")
+        return parse_pin(announced["data_dvc"], f"{store.address}/{CURRENT}")
     return own

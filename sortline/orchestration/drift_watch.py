@@ -4,16 +4,12 @@ The version's lineage names the commit of the run that made it; that run's evalu
 reference, and the newest dataset says whether there is anything to learn from.
 """
 
-import json
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sortline.core.errors import ArtifactError
-from sortline.orchestration.calls import Called, dvc, environment, require
+from sortline.orchestration.calls import answer, dvc
 from sortline.orchestration.clone import Clone, cloned, write_files
 from sortline.orchestration.data_revision import choose
 from sortline.orchestration.notify import post
@@ -38,21 +34,9 @@ class Look:
     text: str
 
 
-def _answer(folder: Path, statuses: tuple[int, ...], *arguments: str) -> Any:
-    """The JSON that a `sortline` command of a clone prints."""
-    command = [sys.executable, "-m", "sortline", *arguments, "--json"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
-    if done.returncode not in statuses:
-        said = tuple(done.stderr.strip().splitlines()[-8:])
-        require(Called(done.returncode, said), f"`sortline {' '.join(arguments)}`")
-    return json.loads(done.stdout)
-
-
 def _stable(here: Clone, releases: str) -> dict[str, Any] | None:
     """The version that clients get who ask for `stable`, with its lineage; None: there is none."""
-    versions = _answer(here.folder, (0,), "releases", releases)["versions"]
+    versions = answer(here.folder, (0,), "releases", releases)["versions"]
     return next((each for each in versions if "stable" in each["labels"]), None)
 
 
@@ -77,7 +61,7 @@ def _judged(here: Clone, model: Clone, settings: Settings, version: int, days: i
     window = ("--since", since.isoformat(timespec="seconds"), "--version", str(version))
     reference = ("--reference", str(model.folder / "reports" / "evaluation"))
     log = str(settings.prediction_log)
-    found = _answer(here.folder, _VERDICTS, "drift", log, *reference, *window)
+    found = answer(here.folder, _VERDICTS, "drift", log, *reference, *window)
     text = (
         f"Version {version}, the last {days} days: {found['verdict']} ({found['reason']})."
         f" To retrain on: {found['retrain_reason']}."

@@ -11,22 +11,18 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from sortline.core.dvc import graph_identity, read_pin
 from sortline.core.errors import ArtifactError, ParamsError
-from sortline.core.files import sha256_file, sha256_json, write_text
+from sortline.core.files import write_text
+from sortline.core.git import environment, git
 from sortline.core.params import overlay, read_yaml
 from sortline.experiments.run import recipe_file
 from sortline.orchestration import data_revision
-from sortline.orchestration.calls import dvc, environment, git, require, sortline
+from sortline.orchestration.calls import dvc, require, sortline
 from sortline.orchestration.clone import Clone, cloned, read_lock
-from sortline.orchestration.graph import helpers, read_graph
+from sortline.orchestration.graph import helpers
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
-
-_CHECK = (
-    "import sys; from pathlib import Path; from sortline.core.entry import exit_code_of;"
-    " from sortline.core.params import load_params;"
-    " sys.exit(exit_code_of(lambda: load_params(Path('params.yaml'))))"
-)
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,7 @@ def _lay_settings(folder: Path, request: Request) -> None:
             YAML().dump(settings, file)
     # The code of that revision judges its own settings.
     done = subprocess.run(
-        [sys.executable, "-c", _CHECK],
+        [sys.executable, "-m", "sortline.core.entry"],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -160,24 +156,13 @@ def _changed(folder: Path) -> dict[str, str | None]:
 
 
 def identity_of(folder: Path) -> str:
-    """SHA-256 of all that the graph of a clone depends on: settings, data, code, champion."""
-    graph = read_graph(folder)
-    params = read_yaml(folder / "params.yaml")
-    sections = {section for stage in graph.values() for section in stage.params}
-    known = set(git(folder, "ls-files", "-z").split("\0"))
-    inputs = {dep for stage in graph.values() for dep in stage.deps} & known
-    inputs |= {name for name in known if name.startswith("champion/")}
-    if lists := helpers(folder):
+    """See `graph_identity`; of a clone, in which the lists of code are made first."""
+    lists = helpers(folder)
+    if lists:
         dvc(folder, "repro", "--quiet", *lists)
     locked = read_lock(folder)
-    facts = {
-        "params": {name: params[name] for name in sorted(sections)},
-        "code": {name: locked[name]["outs"] for name in lists},
-        "graph": sha256_file(folder / "dvc.yaml"),
-        "data": data_revision.pinned(folder / "data.dvc").digest,
-        "files": [[name, sha256_file(folder / name)] for name in sorted(inputs)],
-    }
-    return sha256_json(facts)
+    code = {out["path"]: out["md5"] for name in lists for out in locked[name]["outs"]}
+    return graph_identity(folder, read_yaml(folder / "params.yaml"), code)
 
 
 def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
@@ -185,7 +170,7 @@ def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
     commit = git(folder, "rev-parse", "HEAD").strip()
     _lay_settings(folder, request)
     data = data_revision.choose(folder, request.data, store)
-    if data.digest != data_revision.pinned(folder / "data.dvc").digest:
+    if data.digest != read_pin(folder / "data.dvc").digest:
         write_text(folder / "data.dvc", data.text)
     _lay_champion(clone, request.champion)
     files, identity = _changed(folder), identity_of(folder)

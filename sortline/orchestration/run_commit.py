@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sortline.orchestration.calls import git
+from sortline.core.git import git
 from sortline.orchestration.clone import Clone, write_lock
 from sortline.orchestration.done_manifest import Done
 from sortline.orchestration.plan import Plan

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from sortline.core.checkout import ask_git, checked_out
+from sortline.core.dvc import find_pin
+from sortline.core.git import ask_git, checked_out
 from sortline.core.paths import Paths
 
 LINEAGE = "assets.extra/lineage.json"
@@ -100,14 +99,6 @@ def _dvc_lock(root: Path, commit: str | None) -> str | None:
     return hashlib.sha256(content).hexdigest() if content is not None else None
 
 
-def _data(root: Path) -> str | None:
-    try:
-        pinned = YAML(typ="safe", pure=True).load((root / "data.dvc").read_text(encoding="utf-8"))
-        return str(pinned["outs"][0]["md5"])
-    except (OSError, YAMLError, KeyError, IndexError, TypeError, UnicodeDecodeError):
-        return None
-
-
 def read_made(paths: Paths) -> Made:
     """What can be found out about the making of the model below `paths.root`.
 
@@ -119,7 +110,7 @@ def read_made(paths: Paths) -> Made:
         git_commit=commit,
         git_dirty=dirty,
         dvc_lock=_dvc_lock(paths.root, commit),
-        data=_data(paths.root),
+        data=find_pin(paths.root / "data.dvc"),
         weights=facts.get("weights"),
         weights_sha256=facts.get("weights_sha256"),
     )

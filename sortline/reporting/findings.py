@@ -15,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sortline.core.checkout import checked_out
+from sortline.core.git import checked_out
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _LARGE_PICTURE_BYTES = 300_000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from helpers.workspaces import ROOT, call, copy_code, git
 
-from sortline.orchestration.data_revision import pinned
+from sortline.core.dvc import read_pin
 
 _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 # Stands in for the project's Python: a plan is made, and then there is nothing to do.
@@ -30,7 +30,7 @@ def new_data(repository: Path, text: str) -> str:
     (repository / "data" / "train" / "can").mkdir(parents=True, exist_ok=True)
     (repository / "data" / "train" / "can" / "1.jpg").write_text(text)
     call(repository, "dvc", "add", "--quiet", "data")
-    return pinned(repository / "data.dvc").digest
+    return read_pin(repository / "data.dvc").digest
 
 
 def make_small_repository(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import pytest
 from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
 from helpers.workspaces import git
 
+from sortline.core.dvc import Pin
 from sortline.core.errors import DataError, ParamsError
 from sortline.orchestration.announcing import (
     api_from_environment,
@@ -15,7 +16,7 @@ from sortline.orchestration.announcing import (
     remember,
     wake,
 )
-from sortline.orchestration.data_revision import CURRENT, Data
+from sortline.orchestration.data_revision import CURRENT
 from sortline.orchestration.run_store import RunStore
 from sortline.orchestration.settings import Settings
 
@@ -59,7 +60,7 @@ def test_announcing_without_a_dataset_is_refused(settings: Settings, tmp_path: P
 
 
 def test_an_airflow_that_is_away_loses_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Data(OTHER, data_dvc(OTHER))
+    data = Pin(OTHER, data_dvc(OTHER))
     monkeypatch.delenv("SORTLINE_AIRFLOW_URL", raising=False)
     assert "watch_data finds it" in wake(data)
     monkeypatch.setenv("SORTLINE_AIRFLOW_URL", "http://127.0.0.1:9")

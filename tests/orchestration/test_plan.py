@@ -88,9 +88,11 @@ def test_the_same_data_settings_and_code_are_nothing_new(settings: Settings) -> 
     assert _plan(settings, "dry", dry_run=True).same_as is None
 
 
-def test_what_only_publishing_reads_makes_no_run_new(settings: Settings) -> None:
+def test_what_no_stage_reads_makes_no_run_new(settings: Settings) -> None:
     _finish(settings, _plan(settings))
     write_params(Path(settings.repository), {"publish": {"keep": 3}})
+    server = Path(settings.repository) / "sortline/standin/server.py"
+    server.write_text(server.read_text() + "\n# changed\n")
     commit(Path(settings.repository), "keep fewer")
     assert _plan(settings, "again").same_as == "run"
 
