@@ -83,4 +83,4 @@ bench-serving: .venv/.installed | data/. ## files for devices, and the stand-in 
 	@missed=0; python bench/edge.py || missed=1; python bench/serving.py || missed=1; exit $$missed
 
 clean: ## remove what `make` and the graph wrote; data, the DVC cache and features stay
-	rm -rf artifacts reports runs
+	rm -rf artifacts code reports runs

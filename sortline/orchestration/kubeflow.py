@@ -2,7 +2,7 @@
 
 A run of Kubeflow has one service account for all of its pods, so nothing is released here: its pods
 are a trainer's. The pipeline is described here as plain data; kfp, whose pins fight those of this
-project, turns it into YAML in an environment of its own (pipeline_steps/infra/kubeflow_compiler).
+project, turns it into YAML in an environment of its own (infra/tools/kubeflow_compiler.py).
 """
 
 import json
