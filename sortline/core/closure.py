@@ -22,17 +22,17 @@ from sortline.core.entry import exit_code_of
 from sortline.core.files import atomic_dir, sha256_file
 from sortline.core.params import read_yaml
 from sortline.core.paths import Paths
+from sortline.core.registry import decorator_of, registered_names, scanned_files
 
 FOLDER: Final = "code"
 STEPS: Final = "pipeline_steps"
 LIBRARY: Final = "sortline"
-PLUGINS: Final = "plugins"
 _DATA_SUFFIXES: Final = (".css", ".j2", ".json", ".binpb", ".safetensors", ".js", ".svg")
 
 
 @dataclass(frozen=True)
-class Registry:
-    """A folder of modules that is scanned.
+class Scanned:
+    """A registry: a package whose modules are scanned.
 
     Attributes:
         package: its dotted name.
@@ -43,22 +43,24 @@ class Registry:
     package: str
     settings: str
 
-    def files(self, root: Path) -> list[Path]:
-        """Its modules, in the package and in the project's plugins."""
-        name = self.package.rpartition(".")[2]
-        folders = (root.joinpath(*self.package.split(".")), root / PLUGINS / name)
-        found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-        return [path for path in found if path.stem != "__init__"]
+    def counted(self, root: Path, params: Mapping[str, Any]) -> list[Path]:
+        """Its files, in the package and in the project's plugins, but for those not in use."""
+        folder = root.joinpath(*self.package.split("."))
+        return [
+            path
+            for path in scanned_files(self.package, folder, root)
+            if self._uses(registered_names(path, decorator_of(self.package)), params)
+        ]
 
-    def named(self, params: Mapping[str, Any]) -> frozenset[str] | None:
-        """The entries that the settings name; None: all."""
+    def _uses(self, names: frozenset[str], params: Mapping[str, Any]) -> bool:
         if self.settings == "*":
-            return None
+            return True
         section, key = self.settings.split(".")
-        values = params[section]
-        if key == "*":
-            return frozenset(name for name, value in values.items() if value not in (None, False))
-        return frozenset({str(values[key])})
+        if key != "*":
+            return str(params[section][key]) in names
+        # An entry that the section does not mention has its default, which may be in use.
+        off = {name for name, value in params[section].items() if value in (None, False)}
+        return bool(names - off)
 
 
 def _assigned(tree: ast.Module, name: str) -> str | None:
@@ -70,13 +72,13 @@ def _assigned(tree: ast.Module, name: str) -> str | None:
     return None
 
 
-def registries(root: Path) -> list[Registry]:
+def registries(root: Path) -> list[Scanned]:
     """Packages of the library whose `__init__` says `SCANNED_FOR: Final = "section.key"`."""
     found = []
     for path in sorted((root / LIBRARY).rglob("__init__.py")):
         settings = _assigned(ast.parse(path.read_text(encoding="utf-8")), "SCANNED_FOR")
         if settings is not None:
-            found.append(Registry(".".join(path.parent.relative_to(root).parts), settings))
+            found.append(Scanned(".".join(path.parent.relative_to(root).parts), settings))
     return found
 
 
@@ -84,19 +86,6 @@ def _strings(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
-
-
-def _entries(path: Path) -> frozenset[str]:
-    """Names that a module registers: the first argument of its decorators."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        match node:
-            case ast.FunctionDef(decorator_list=marks) | ast.ClassDef(decorator_list=marks):
-                for mark in marks:
-                    match mark:
-                        case ast.Call(args=[ast.Constant(value=str(name)), *_]):
-                            names.add(name)
-    return frozenset(names)
 
 
 class Code:
@@ -113,18 +102,13 @@ class Code:
             STEPS, LIBRARY, cache_dir=None, exclude_type_checking_imports=True
         )
         self._chosen = {
-            registry.package: self._chosen_of(registry, params) for registry in registries(root)
+            registry.package: registry.counted(root, params) for registry in registries(root)
         }
         self._data = [
             path
             for path in sorted((root / LIBRARY).rglob("*"))
             if path.suffix in _DATA_SUFFIXES and path.is_file()
         ]
-
-    def _chosen_of(self, registry: Registry, params: Mapping[str, Any]) -> list[Path]:
-        named = registry.named(params)
-        files = registry.files(self._root)
-        return [path for path in files if named is None or named & _entries(path)]
 
     def steps(self) -> list[str]:
         """Names of the modules that are stages."""
@@ -142,34 +126,29 @@ class Code:
     def _module(self, path: Path) -> str:
         return ".".join(path.relative_to(self._root).with_suffix("").parts)
 
-    def _imported(self, module: str) -> set[str]:
-        if module not in self._graph.modules:  # A plugin: what it imports of the library.
-            tree = ast.parse(self._file(module).read_text(encoding="utf-8"))
-            names = {
-                node.module
-                for node in ast.walk(tree)
-                if isinstance(node, ast.ImportFrom) and node.module
-            }
-            return names & self._graph.modules
-        return {module} | self._graph.find_upstream_modules(module)
+    def _imported_by(self, module: str) -> set[str]:
+        if module in self._graph.modules:
+            return self._graph.find_modules_directly_imported_by(module)
+        names = set()  # A plugin: the graph knows the library, and not what stands on it.
+        for node in ast.walk(ast.parse(self._file(module).read_text(encoding="utf-8"))):
+            match node:
+                case ast.ImportFrom(module=str(package)):
+                    names |= {package, *(f"{package}.{alias.name}" for alias in node.names)}
+                case ast.Import():
+                    names |= {alias.name for alias in node.names}
+        return names & self._graph.modules
 
     def _modules(self, step: str) -> set[str]:
-        found, waiting = set[str](), {f"{STEPS}.{step}"}
+        reached, waiting = set[str](), {f"{STEPS}.{step}"}
         while waiting:
             module = waiting.pop()
-            reached = self._imported(module) | {module}
-            parents = {name.rpartition(".")[0] for name in reached} - {""}
-            scanned = [
-                self._module(path)
-                for package in (reached | parents) & self._chosen.keys()
-                for path in self._chosen[package]
-            ]
-            waiting |= ({*parents, *scanned} & self._known(scanned)) - found - reached
-            found |= reached
-        return found
-
-    def _known(self, scanned: list[str]) -> set[str]:
-        return self._graph.modules | set(scanned)
+            reached.add(module)
+            package = module.rpartition(".")[0]
+            waiting |= self._imported_by(module)
+            waiting |= {package} & self._graph.modules
+            waiting |= {self._module(path) for path in self._chosen.get(module, [])}
+            waiting -= reached
+        return reached
 
     def _named_by(self, files: set[Path]) -> set[Path]:
         """Data files that the modules, or data files among them, name."""
