@@ -23,11 +23,11 @@ the tasks below `blessing` are skipped, the run is green, and nothing has to be 
 5. What is served is never touched by a failed run. To go back a version: `sortline rollback`.
 """
 
-import os
 from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Label, Param, TriggerRule
 
+from sortline.core.settings import read_settings
 from sortline.orchestration.airflow_tasks import (
     DATASET,
     DRIFT,
@@ -42,7 +42,7 @@ from sortline.orchestration.settings import project_root
 from sortline.orchestration.task_commands import plan_arguments, record_arguments
 
 ROOT = project_root(__file__)
-PARTS = int(os.environ.get("SORTLINE_EXTRACTION_PARTS") or 0)
+PARTS = read_settings().extraction_parts
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 TRIGGER = (
     "{{ dag_run.run_type + '' }}"  # An enumeration's value, where str() gives its name.
@@ -50,7 +50,7 @@ TRIGGER = (
 )
 PARAMS = {
     "recipe": Param(
-        os.environ.get("SORTLINE_RECIPE", ""),
+        read_settings().recipe,
         type="string",
         examples=["", *RECIPES],
         description="A file of recipes/, laid over params.yaml. Empty: params.yaml as it is.",

@@ -157,10 +157,10 @@ def data_updated() -> None:
 
     from sortline.orchestration.announcing import publish_data, wake
     from sortline.orchestration.embedded_home import use_local_airflow
-    from sortline.orchestration.settings import read_settings
+    from sortline.orchestration.settings import task_settings
 
     use_local_airflow(Path.cwd())
-    data = publish_data(Path.cwd(), read_settings())
+    data = publish_data(Path.cwd(), task_settings())
     typer.echo(f"{data.digest} is the newest dataset. {wake(data)}")
 
 

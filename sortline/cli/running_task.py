@@ -17,10 +17,10 @@ def task_of(run_id: str, task: str) -> Iterator[Any]:
     from sortline.orchestration.local_runner import end_with_parent
     from sortline.orchestration.records import note_error
     from sortline.orchestration.run_store import RunStore
-    from sortline.orchestration.settings import read_settings
+    from sortline.orchestration.settings import task_settings
 
     end_with_parent()
-    settings = read_settings()
+    settings = task_settings()
     try:
         yield settings
     except SortlineError as error:

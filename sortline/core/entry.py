@@ -5,11 +5,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sortline.core.errors import ArtifactError, SortlineError
 from sortline.core.files import exclusive
-from sortline.core.params import Params, load_params
 from sortline.core.paths import Paths
+
+if TYPE_CHECKING:
+    from sortline.core.params import Params
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count.
 _WHAT_TO_DO = {
@@ -49,8 +52,10 @@ def exit_code_of(work: Callable[[], None]) -> int:
     return 0
 
 
-def step_main(name: str, run: Callable[[Params, Paths], object]) -> None:
+def step_main(name: str, run: Callable[["Params", Paths], object]) -> None:
     """Run one step in the current folder, then leave the process with its exit code."""
+    from sortline.core.params import load_params  # Late: `sortline --help` needs none.
+
     paths = Paths(Path.cwd())
 
     def work() -> None:
@@ -66,6 +71,8 @@ def check_settings() -> None:
     Raises:
         ParamsError: it cannot be used.
     """
+    from sortline.core.params import load_params
+
     load_params(Path("params.yaml"))
 
 

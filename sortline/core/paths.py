@@ -1,6 +1,5 @@
 """Where every file of the graph is."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +77,9 @@ class Paths:
         Outside the root when `SORTLINE_STATE_DIR` says so: an experiment in a temporary copy of
         the repository then finds what an earlier one computed.
         """
-        return Path(os.environ.get("SORTLINE_STATE_DIR") or self.root / ".sortline")
+        from sortline.core.settings import read_settings  # Late: the client has no use for it.
+
+        return read_settings().state_dir or self.root / ".sortline"
 
     @property
     def features(self) -> Path:

@@ -4,7 +4,6 @@ Imports airflow.sdk, the standard library and modules of ours that import as lit
 of pods is imported only where pods are asked for.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,10 +12,10 @@ from typing import Any
 from airflow.sdk import Asset, TriggerRule, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from sortline.core.settings import read_settings
 from sortline.orchestration import local_runner
 from sortline.orchestration.graph import Stage
 from sortline.orchestration.pod_spec import Duty
-from sortline.orchestration.settings import KUBERNETES, execution_mode
 from sortline.orchestration.task_commands import stage_arguments
 
 DATASET = Asset(name="sortline_dataset", uri="x-sortline://dataset")
@@ -71,7 +70,7 @@ def _common(command: Command) -> dict[str, Any]:
         "doc_md": command.doc,
         "pool": POOLS[command.resources],
         "retries": RETRIES,
-        "retry_delay": timedelta(seconds=float(os.environ.get("SORTLINE_RETRY_DELAY_S") or 60)),
+        "retry_delay": timedelta(seconds=read_settings().retry_delay_s),
         "execution_timeout": timedelta(seconds=command.timeout_s),
         "trigger_rule": command.trigger_rule,
         "outlets": list(command.outlets),
@@ -84,7 +83,7 @@ def add(command: Command) -> Any:
     Raises:
         ParamsError: SORTLINE_EXECUTION or a setting of pods is wrong.
     """
-    if execution_mode() == KUBERNETES:
+    if read_settings().execution == "kubernetes":
         from sortline.orchestration.pods import PodOfCommand, pod_arguments
 
         pod = pod_arguments(command.resources, command.duty)
@@ -95,7 +94,7 @@ def add(command: Command) -> Any:
 def add_mapped(command: Command, arguments: Sequence[Sequence[str]]) -> Any:
     """Add one task for each list of arguments; `command.arguments` are not used."""
     lists = [list(each) for each in arguments]
-    if execution_mode() == KUBERNETES:
+    if read_settings().execution == "kubernetes":
         from sortline.orchestration.pods import PodOfCommand, pod_arguments
 
         pod = pod_arguments(command.resources, command.duty)

@@ -1,11 +1,11 @@
 """New data: whoever uploads it announces it, and a schedule that looks finds it as well."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from sortline.core.dvc import Pin, read_pin
 from sortline.core.errors import ParamsError, UnreachableError
+from sortline.core.settings import read_settings
 from sortline.orchestration.airflow_api import AirflowApi
 from sortline.orchestration.calls import dvc
 from sortline.orchestration.clone import cloned, write_files
@@ -24,13 +24,13 @@ def api_from_environment() -> AirflowApi | None:
     Raises:
         ParamsError: there is a URL, and no user or no password.
     """
-    address = os.environ.get("SORTLINE_AIRFLOW_URL")
-    if not address:
+    settings = read_settings()
+    if not settings.airflow_url:
         return None
-    user, password = (os.environ.get(f"SORTLINE_AIRFLOW_{name}") for name in ("USER", "PASSWORD"))
-    if not user or not password:
+    if not settings.airflow_user or not settings.airflow_password:
         raise ParamsError("SORTLINE_AIRFLOW_URL needs SORTLINE_AIRFLOW_USER and _PASSWORD besides.")
-    return AirflowApi(address, user, password)
+    password = settings.airflow_password.get_secret_value()
+    return AirflowApi(settings.airflow_url, settings.airflow_user, password)
 
 
 def publish_data(root: Path, settings: Settings) -> Pin:

@@ -9,19 +9,13 @@ from pathlib import Path
 
 import psutil
 
-from sortline.orchestration.settings import KUBERNETES, execution_mode
-
 _COMPONENTS = ("api-server", "scheduler", "dag-processor")
 _STOP_S = 15.0
 
 
 def components_for(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of what has to run; tasks that are pods wait in a triggerer.
-
-    Raises:
-        ParamsError: SORTLINE_EXECUTION is neither local nor kubernetes.
-    """
-    pods = execution_mode(variables) == KUBERNETES
+    """Names of what has to run; tasks that are pods wait in a triggerer."""
+    pods = variables.get("SORTLINE_EXECUTION") == "kubernetes"
     return (*_COMPONENTS, "triggerer") if pods else _COMPONENTS
 
 

@@ -3,7 +3,6 @@
 Everything it keeps is in `.airflow/`; every process it starts ends with it.
 """
 
-import os
 import signal
 import subprocess
 import threading
@@ -14,6 +13,7 @@ from types import FrameType
 
 from sortline.core.errors import SortlineError, UnreachableError
 from sortline.core.files import exclusive
+from sortline.core.settings import read_settings
 from sortline.orchestration.components import Components, airflow_command, components_for
 from sortline.orchestration.embedded_home import (
     USER,
@@ -121,7 +121,8 @@ def up(root: Path, port: int, recipe: str) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    home = prepare(root, root / ".airflow", port, os.environ.get("SORTLINE_AIRFLOW_DB"))
+    database = read_settings().airflow_db
+    home = prepare(root, root / ".airflow", port, database.get_secret_value() if database else None)
     print("Starting Airflow; this takes about half a minute ...", flush=True)
     with running(home, leave) as components:
         if leave.is_set():

@@ -1,6 +1,6 @@
 """A task's command as a subprocess of its own group, which never outlives the task.
 
-Imports the standard library alone: DAG files use it.
+Imports little: DAG files use it.
 """
 
 import logging
@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from sortline.core.settings import read_settings
 from sortline.orchestration.settings import SKIPPED, TEMPORARY
 
 _GUARDED = "SORTLINE_ENDS_WITH_PARENT"
@@ -52,7 +53,7 @@ def _by_signal(status: int) -> bool:
 
 def command(arguments: Sequence[str]) -> list[str]:
     """The `sortline` command of the project's environment (SORTLINE_PYTHON: another's)."""
-    python = os.environ.get("SORTLINE_PYTHON") or sys.executable
+    python = read_settings().python or sys.executable
     return [python, "-m", "sortline", *arguments]
 
 

@@ -1,17 +1,11 @@
-"""Where a run's repository, storage and servers are: environment variables, read in one place.
+"""What a task of a run works with, from the environment (`sortline settings` lists all of it)."""
 
-Imports the standard library alone: DAG files read it, without a database or a connection.
-"""
-
-import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sortline.core.errors import ParamsError
+from sortline.core.settings import read_settings, required
 
-LOCAL, KUBERNETES = "local", "kubernetes"
 SKIPPED = 99
 """Exit status of a command that found nothing to do: its task, and what follows, is skipped."""
 TEMPORARY = 75
@@ -66,50 +60,28 @@ class Settings:
     prediction_log: str | None = None
 
 
-def _required(variables: Mapping[str, str], name: str, example: str) -> str:
-    if value := variables.get(name):
-        return value
-    raise ParamsError(f"{name} is not set. Set it, for example to {example}.")
-
-
-def _folder(variables: Mapping[str, str], name: str) -> Path | None:
-    value = variables.get(name)
-    return Path(value).absolute() if value else None
-
-
-def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the environment gives.
+def task_settings() -> Settings:
+    """What the environment says a task works with.
 
     Raises:
         ParamsError: the repository or the DVC remote is not named.
     """
-    remote = _required(variables, "SORTLINE_DVC_REMOTE", "s3://bucket/dvc").rstrip("/")
+    remote = required("dvc_remote", "s3://bucket/dvc").rstrip("/")
+    said = read_settings()
     return Settings(
-        repository=_required(variables, "SORTLINE_REPOSITORY", "https://git.example/waste.git"),
+        repository=required("repository", "https://git.example/waste.git"),
         dvc_remote=remote,
         # DVC's own objects are below files/ and runs/: it never looks at, or removes, this.
-        run_store=variables.get("SORTLINE_RUN_STORE") or f"{remote}/sortline",
-        dvc_cache=_folder(variables, "SORTLINE_DVC_CACHE"),
-        state=_folder(variables, "SORTLINE_STATE_DIR"),
-        work=_folder(variables, "SORTLINE_WORK_DIR") or Path(tempfile.gettempdir()) / "sortline",
-        features=variables.get("SORTLINE_FEATURES") or None,
-        releases=variables.get("SORTLINE_RELEASES") or None,
-        endpoints=variables.get("SORTLINE_ENDPOINTS") or None,
-        notify_url=variables.get("SORTLINE_NOTIFY_URL") or None,
-        prediction_log=variables.get("SORTLINE_PREDICTION_LOG") or None,
+        run_store=said.run_store or f"{remote}/sortline",
+        dvc_cache=said.dvc_cache and said.dvc_cache.absolute(),
+        state=said.state_dir and said.state_dir.absolute(),
+        work=(said.work_dir or Path(tempfile.gettempdir()) / "sortline").absolute(),
+        features=said.features,
+        releases=said.releases,
+        endpoints=said.endpoints,
+        notify_url=said.notify_url and said.notify_url.get_secret_value(),
+        prediction_log=said.prediction_log,
     )
-
-
-def execution_mode(variables: Mapping[str, str] = os.environ) -> str:
-    """Where tasks work, SORTLINE_EXECUTION: "local" (the default) or "kubernetes".
-
-    Raises:
-        ParamsError: it is something else.
-    """
-    mode = variables.get("SORTLINE_EXECUTION") or LOCAL
-    if mode not in (LOCAL, KUBERNETES):
-        raise ParamsError(f"SORTLINE_EXECUTION is {mode!r}. Set it to {LOCAL} or {KUBERNETES}.")
-    return mode
 
 
 def project_root(dag_file: str) -> Path:

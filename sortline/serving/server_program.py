@@ -5,7 +5,6 @@ gets the image; else the stand-in.
 """
 
 import importlib.metadata
-import os
 import re
 import secrets
 import shutil
@@ -19,6 +18,7 @@ from typing import Final, Literal
 from sortline.client.server_config import read_config_file
 from sortline.client.server_status import StatusError
 from sortline.core.errors import ParamsError, ServingError
+from sortline.core.settings import read_settings
 
 Kind = Literal["tensorflow_model_server", "docker", "stand-in"]
 REAL: Final = "tensorflow_model_server"
@@ -169,22 +169,20 @@ def choose_program(image: str = IMAGE) -> Program:
     Raises:
         ServingError: the one that is asked for cannot be had.
     """
-    asked = os.environ.get("SORTLINE_MODEL_SERVER", "")
+    asked = read_settings().model_server
     if asked == "stand-in":
         return _stand_in()
     if asked == REAL:
         found = _from_path()
     elif asked == "docker":
         found = _from_docker(image)
-    elif not asked:
-        return _from_path() or _from_docker(image) or _stand_in()
     else:
-        found = None
+        return _from_path() or _from_docker(image) or _stand_in()
     if found is None:
         raise ServingError(
             "UNAVAILABLE",
             asked,
-            f"SORTLINE_MODEL_SERVER asks for {asked!r}, which does not answer here. It may be"
-            f" {REAL}, docker or stand-in; unset it to take the first that does.",
+            f"SORTLINE_MODEL_SERVER asks for {asked!r}, which does not answer here."
+            " Unset it to take the first model server that does.",
         )
     return found

@@ -10,11 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sortline.core.errors import ParamsError
+from sortline.core.settings import read_settings
 from sortline.training.feature_store import NETWORK_SUFFIX, SUFFIX
 
-MAX_GB_VARIABLE: Final = "SORTLINE_CACHE_GB"
-_DEFAULT_MAX_GB: Final = 20.0
 _ABANDONED_S: Final = 3600.0
 _USES: Final = "uses.jsonl"
 
@@ -36,22 +34,6 @@ class SpaceSummary:
     shards: int
     size_bytes: int
     used: float
-
-
-def max_bytes() -> float:
-    """The size that the cache may have, from SORTLINE_CACHE_GB; 20 GB if it is not set.
-
-    Raises:
-        ParamsError: it is set to something else than a number above 0.
-    """
-    given = os.environ.get(MAX_GB_VARIABLE, "")
-    try:
-        size = float(given) if given else _DEFAULT_MAX_GB
-    except ValueError:
-        size = 0.0
-    if not size > 0:
-        raise ParamsError(f"{MAX_GB_VARIABLE} is {given!r}: give gigabytes, above 0.")
-    return size * 1e9
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -124,7 +106,7 @@ def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
                 path.unlink()
     files = [each for folder in cache.glob("*/") for each in _files(folder)]
-    size, limit = sum(stat.st_size for _, stat in files), max_bytes()
+    size, limit = sum(stat.st_size for _, stat in files), read_settings().cache_gb * 1e9
     removed = []
     for path, stat in sorted(files, key=lambda each: each[1].st_mtime):
         if size <= limit:

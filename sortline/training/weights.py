@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save
 from sortline.core.errors import WeightsError
 from sortline.core.files import atomic_file, sha256_file, sha256_json
 from sortline.core.params import Backbone
+from sortline.core.settings import read_settings
 from sortline.core.storage import is_remote, open_storage
 from sortline.training.backbones import ARCHITECTURES, Published
 
@@ -68,8 +69,8 @@ def _imagenet_candidates(params: Backbone, published: Published) -> list[Path]:
     # The weights fit any input size; those for this one come first.
     sizes = list(dict.fromkeys([_size_px(params, published), 224]))
     names = [name for name in (published.ours, published.kerass) if name]
-    folder = os.environ.get("SORTLINE_WEIGHTS_DIR")
-    found = [Path(folder) / _named(name, params, s) for name in names for s in sizes if folder]
+    folder = read_settings().weights_dir
+    found = [folder / _named(name, params, s) for name in names for s in sizes if folder]
     cache = (
         Path(keras.config.keras_home()) / "models"
         if hasattr(keras.config, "keras_home")
@@ -94,9 +95,7 @@ def _imagenet(params: Backbone) -> Path:
         return _fetched(params, published)
     except Exception as error:  # Keras raises a bare Exception when a download fails.
         listed = "".join(f"\n  {path}: not there" for path in tried)
-        unset = (
-            "" if os.environ.get("SORTLINE_WEIGHTS_DIR") else "\n  SORTLINE_WEIGHTS_DIR: not set"
-        )
+        unset = "" if read_settings().weights_dir else "\n  SORTLINE_WEIGHTS_DIR: not set"
         ways = _WAYS_ON.format(file=_named(published.ours, params, 224))
         raise WeightsError(
             f"The ImageNet weights of {params.architecture} were not found. Tried:{unset}{listed}"

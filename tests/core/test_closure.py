@@ -59,13 +59,15 @@ for module in list(sys.modules.values()):
 @pytest.mark.parametrize("step", ["augment", "gate", "fine_tune_phase2"])
 def test_whatever_python_imports_for_a_step_is_on_its_list(checkout: Path, step: str) -> None:
     listed = {line.split("  ")[1] for line in lists(checkout)[step].splitlines()}
-    assert imported_by(step) <= listed
+    # What the environment says is outside: a new variable, or a better text, re-runs nothing.
+    assert imported_by(step) - {"sortline/core/settings.py"} <= listed
 
 
 def test_a_change_reaches_exactly_the_steps_that_import_it(checkout: Path) -> None:
     assert changed_by(checkout, "sortline/standin/server.py") == set()
     assert changed_by(checkout, "sortline/synthetic/scene.py") == set()
     assert changed_by(checkout, "sortline/cli/main.py") == set()
+    assert changed_by(checkout, "sortline/core/settings.py") == set()
     assert changed_by(checkout, "pipeline_steps/gate.py") == {"gate"}
     assert changed_by(checkout, "sortline/training/loop.py") == {"train_phase1", "fine_tune_phase2"}
     everywhere = set(lists(checkout))

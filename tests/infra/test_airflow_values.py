@@ -9,7 +9,8 @@ import yaml
 from helpers.rendered import INFRA, REPOSITORY, render
 
 from infra.tools.locked_subset import read_lock
-from sortline.orchestration.settings import execution_mode, read_settings
+from sortline.core.settings import read_settings
+from sortline.orchestration.settings import task_settings
 
 FIVE = dict(
     line.split("=", 1)
@@ -39,10 +40,13 @@ def test_it_is_the_airflow_that_is_tested(values: dict[str, Any]) -> None:
     assert values["executor"] == "KubernetesExecutor"
 
 
-def test_the_dag_finds_all_that_it_needs(values: dict[str, Any]) -> None:
-    environment = _environment(values)
-    settings = read_settings(environment)
-    assert execution_mode(environment) == "kubernetes"
+def test_the_dag_finds_all_that_it_needs(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in _environment(values).items():
+        monkeypatch.setenv(name, value)
+    settings = task_settings()
+    assert read_settings().execution == "kubernetes"
     assert settings.repository == FIVE["GIT_REPOSITORY"]
     account = f"{FIVE['AWS_ACCOUNT']}-{FIVE['AWS_REGION']}"
     assert settings.dvc_remote == f"s3://sortline-{account}-cache/dvc"

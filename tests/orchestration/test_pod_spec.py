@@ -42,9 +42,9 @@ def test_a_duty_decides_whose_rights_a_pod_has(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("SORTLINE_GPUS", "some", "0 where the cluster has none"),
+        ("SORTLINE_GPUS", "some", "0: the cluster has none"),
         ("SORTLINE_GPUS", "-1", "SORTLINE_GPUS is '-1'"),
-        ("SORTLINE_GPU_NODES", "gpu", "Set it to a JSON object"),
+        ("SORTLINE_GPU_NODES", "gpu", "a JSON object"),
         ("SORTLINE_IMAGE", "", "SORTLINE_IMAGE is not set"),
     ],
 )

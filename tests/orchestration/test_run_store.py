@@ -7,7 +7,7 @@ from helpers.s3_buckets import make_bucket
 
 from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.orchestration.run_store import RunStore, safe_name
-from sortline.orchestration.settings import execution_mode, read_settings
+from sortline.orchestration.settings import task_settings
 
 pytest_plugins = ["helpers.s3_server"]
 
@@ -52,13 +52,17 @@ def test_names_of_runs_are_names_of_branches_and_labels() -> None:
     assert safe_name("manual__2026-11-21T10:00:00+00:00") == "manual--2026-11-21T10-00-00-00-00"
 
 
-def test_a_missing_setting_is_named_with_an_example() -> None:
+def test_a_missing_setting_is_named_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SORTLINE_DVC_REMOTE", "remote")
+    monkeypatch.delenv("SORTLINE_REPOSITORY", raising=False)
     with pytest.raises(ParamsError, match=r"SORTLINE_REPOSITORY is not set.*example"):
-        read_settings({"SORTLINE_DVC_REMOTE": "remote"})
-    with pytest.raises(ParamsError, match="SORTLINE_EXECUTION is 'docker'"):
-        execution_mode({"SORTLINE_EXECUTION": "docker"})
+        task_settings()
 
 
-def test_records_lie_beside_the_remote_unless_told_otherwise() -> None:
-    given = {"SORTLINE_REPOSITORY": "r", "SORTLINE_DVC_REMOTE": "s3://bucket/dvc/"}
-    assert read_settings(given).run_store == "s3://bucket/dvc/sortline"
+def test_records_lie_beside_the_remote_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SORTLINE_REPOSITORY", "r")
+    monkeypatch.setenv("SORTLINE_DVC_REMOTE", "s3://bucket/dvc/")
+    monkeypatch.delenv("SORTLINE_RUN_STORE", raising=False)
+    assert task_settings().run_store == "s3://bucket/dvc/sortline"

@@ -269,7 +269,7 @@ def test_what_was_not_used_for_longest_goes_first(
             if shard.stat().st_mtime > 1e9 + 10:
                 os.utime(shard, (1e9 - age, 1e9 - age))
     size = _shards(tmp_path)[0].stat().st_size
-    monkeypatch.setenv(feature_cache.MAX_GB_VARIABLE, str(2.5 * size / 1e9))
+    monkeypatch.setenv("SORTLINE_CACHE_GB", str(2.5 * size / 1e9))
     removed = feature_cache.evict(tmp_path, keep=[])
     assert len(removed) == 1
     pixels = _Pixels()
@@ -288,7 +288,7 @@ def test_a_converted_network_counts_and_goes_like_a_shard(
     os.utime(network, (1e9, 1e9))
     (space,) = feature_cache.summarize(tmp_path)
     assert (space.shards, space.size_bytes) == (1, shard.stat().st_size + 1000)
-    monkeypatch.setenv(feature_cache.MAX_GB_VARIABLE, str((shard.stat().st_size + 999) / 1e9))
+    monkeypatch.setenv("SORTLINE_CACHE_GB", str((shard.stat().st_size + 999) / 1e9))
     assert feature_cache.evict(tmp_path, keep=[]) == [network]
 
 
@@ -365,7 +365,7 @@ def test_a_cache_that_may_only_be_read_is_used(
 
     monkeypatch.setattr(Path, "open", refusing)
     monkeypatch.setattr(Path, "unlink", refuse)
-    monkeypatch.setenv(feature_cache.MAX_GB_VARIABLE, "1e-9")
+    monkeypatch.setenv("SORTLINE_CACHE_GB", "1e-9")
     features, use = _compute(tmp_path, _Pixels())
     _expect(features)
     assert use.found == 10
