@@ -9,7 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from sortline.training.feature_cache import MAX_GB_VARIABLE, max_bytes, summarize, uses
+from sortline.core.settings import read_settings
+from sortline.training.feature_cache import summarize, uses
 
 
 def _duration(seconds: float) -> str:
@@ -55,7 +56,7 @@ def show(cache: Path) -> None:
             totals[key] += use[key]
     size = sum(space.size_bytes for space in spaces)
     console.print(
-        f"{size / 1e9:.2f} GB of {max_bytes() / 1e9:g} ({MAX_GB_VARIABLE})."
+        f"{size / 1e9:.2f} GB of {read_settings().cache_gb:g} (SORTLINE_CACHE_GB)."
         f" {totals['computed']:,.0f} rows were computed in {_duration(totals['seconds'])};"
         f" {totals['found']:,.0f} were found, which saved {_duration(totals['saved_s'])}."
     )

@@ -29,98 +29,117 @@ class Settings(BaseSettings):
 
     # On every machine.
     weights_dir: Path | None = Field(
-        None, description="The folder in which published weights (imagenet) are looked for first."
+        default=None,
+        description="The folder in which published weights (imagenet) are looked for first.",
     )
     state_dir: Path | None = Field(
-        None,
+        default=None,
         description="The folder of features and training state. Default: .sortline/ beside"
         " params.yaml; on a scheduler, one for each task.",
     )
     cache_gb: float = Field(
-        20.0, gt=0, description="How many gigabytes the feature cache may take, above 0."
+        default=20.0, gt=0, description="How many gigabytes the feature cache may take, above 0."
     )
     model_server: Literal["tensorflow_model_server", "docker", "stand-in"] | None = Field(
-        None,
+        default=None,
         description="Which model server is started on this machine: tensorflow_model_server,"
         " docker or stand-in. Default: the first of them that can be had.",
     )
     workers: str | None = Field(
-        None,
+        default=None,
         description="Training on several machines: host:port of every worker, with commas between.",
     )
 
     # Of a run that a scheduler starts.
     repository: str | None = Field(
-        None, description="The address of the central git repository, which every task clones."
+        default=None,
+        description="The address of the central git repository, which every task clones.",
     )
     dvc_remote: str | None = Field(
-        None, description="The DVC remote that every task can reach: a folder or an address."
+        default=None,
+        description="The DVC remote that every task can reach: a folder or an address.",
     )
     run_store: str | None = Field(
-        None,
+        default=None,
         description="Where plans, done-manifests and records of runs are kept. Default: sortline/"
         " below the DVC remote.",
     )
     dvc_cache: Path | None = Field(
-        None, description="A DVC cache that all tasks of one machine share."
+        default=None,
+        description="A DVC cache that all tasks of one machine share.",
     )
     work_dir: Path | None = Field(
-        None, description="Where tasks put their clones. Default: the folder of temporary files."
+        default=None,
+        description="Where tasks put their clones. Default: the folder of temporary files.",
     )
     features: str | None = Field(
-        None, description="The address through which machines exchange computed features."
+        default=None,
+        description="The address through which machines exchange computed features.",
     )
     releases: str | None = Field(
-        None, description="The store of releases that runs publish to. Default: nothing is."
+        default=None,
+        description="The store of releases that runs publish to. Default: nothing is.",
     )
     endpoints: str | None = Field(
-        None,
+        default=None,
         description="gRPC addresses of the model servers, with commas between. Default: they poll"
         " the model config file.",
     )
     prediction_log: str | None = Field(
-        None, description="The prediction log in which drift is looked for. Default: none is."
+        default=None,
+        description="The prediction log in which drift is looked for. Default: none is.",
     )
     notify_url: SecretStr | None = Field(
-        None, description="The address that is told how every run ended."
+        default=None,
+        description="The address that is told how every run ended.",
     )
 
     # Of the DAGs.
     execution: Literal["local", "kubernetes"] = Field(
-        "local", description="Where tasks work: local (a process each) or kubernetes (a pod each)."
+        default="local",
+        description="Where tasks work: local (a process each) or kubernetes (a pod each).",
     )
-    recipe: str = Field("", description="The recipe of scheduled runs. Default: params.yaml alone.")
+    recipe: str = Field(
+        default="",
+        description="The recipe of scheduled runs. Default: params.yaml alone.",
+    )
     extraction_parts: NonNegativeInt = Field(
-        0, description="In how many parts features are computed side by side. 0: in one task."
+        default=0,
+        description="In how many parts features are computed side by side. 0: in one task.",
     )
     retry_delay_s: float = Field(
-        60.0, ge=0, description="How many seconds pass before a lost task is tried again."
+        default=60.0, ge=0, description="How many seconds pass before a lost task is tried again."
     )
     python: str | None = Field(
-        None, description="The Python whose sortline runs local tasks. Default: Airflow's own."
+        default=None,
+        description="The Python whose sortline runs local tasks. Default: Airflow's own.",
     )
 
     # Of Airflow.
     airflow_url: str | None = Field(
-        None, description="Airflow's address, for commands that tell it of data or start runs."
+        default=None,
+        description="Airflow's address, for commands that tell it of data or start runs.",
     )
-    airflow_user: str | None = Field(None, description="The user of Airflow's API.")
-    airflow_password: SecretStr | None = Field(None, description="That user's password.")
+    airflow_user: str | None = Field(default=None, description="The user of Airflow's API.")
+    airflow_password: SecretStr | None = Field(default=None, description="That user's password.")
     airflow_db: SecretStr | None = Field(
-        None, description="PostgreSQL's address for `sortline airflow up`. Default: SQLite."
+        default=None,
+        description="PostgreSQL's address for `sortline airflow up`. Default: SQLite.",
     )
 
     # Of pods.
-    image: str | None = Field(None, description="The image of a task's pod, with its tag.")
-    namespace: str = Field("sortline", description="The namespace of a task's pod.")
+    image: str | None = Field(default=None, description="The image of a task's pod, with its tag.")
+    namespace: str = Field(default="sortline", description="The namespace of a task's pod.")
     service_account: str = Field(
-        "sortline-trainer", description="The service account of pods that train."
+        default="sortline-trainer",
+        description="The service account of pods that train.",
     )
     publisher_account: str = Field(
-        "sortline-publisher", description="The service account of pods that write releases."
+        default="sortline-publisher",
+        description="The service account of pods that write releases.",
     )
     gpus: NonNegativeInt = Field(
-        1,
+        default=1,
         description="How many GPUs a pod of a gpu stage gets. 0: the cluster has none, and such"
         " stages run on any node.",
     )
@@ -129,17 +148,19 @@ class Settings(BaseSettings):
         description='The labels of nodes with GPUs: a JSON object, such as {"gpu": "true"}.',
     )
     state_claim: str | None = Field(
-        None,
+        default=None,
         description="The volume claim that keeps training state between a pod's tries. Default:"
         " none, and a killed training starts again.",
     )
 
     # Of the repository's own tools.
     waste10: Path | None = Field(
-        None, description="The folder of photographs that the programs in bench/ measure on."
+        default=None,
+        description="The folder of photographs that the programs in bench/ measure on.",
     )
     jwt_secret: SecretStr | None = Field(
-        None, description="The key that Airflow's tokens are signed with, in infra/compose.yaml."
+        default=None,
+        description="The key that Airflow's tokens are signed with, in infra/compose.yaml.",
     )
 
 

@@ -79,7 +79,7 @@ def task_settings() -> Settings:
         features=said.features,
         releases=said.releases,
         endpoints=said.endpoints,
-        notify_url=said.notify_url and said.notify_url.get_secret_value(),
+        notify_url=said.notify_url.get_secret_value() if said.notify_url else None,
         prediction_log=said.prediction_log,
     )
 
