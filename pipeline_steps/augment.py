@@ -9,7 +9,6 @@ What is drawn for a view depends on the seed, the image's bytes and the view's n
 that are added later leave the views of all others as they were.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +22,16 @@ from sortline.core.errors import DataError
 from sortline.core.files import atomic_file, require
 from sortline.core.params import Augment, Params
 from sortline.core.paths import Paths
+from sortline.images.decode import decode_file
+from sortline.images.draws import view_seed
+from sortline.images.views import FIELDS, PLAIN, apply_view, draw, view_vector
+from sortline.reporting import sheets
 
 SCHEMA = pa.schema(
-    [("sha256", pa.string()), ("label", pa.string()), ("view", pa.int32()), ("seed", pa.int64())]
-    + [
-        (name, pa.float32())
-        for name in (
-            *("flip", "crop_y", "crop_x", "crop_h", "crop_w", "rotation_deg"),
-            *("shift_y", "shift_x", "brightness", "contrast", "saturation"),
-        )
+    [
+        *(("sha256", pa.string()), ("label", pa.string())),
+        *(("view", pa.int32()), ("seed", pa.int64())),
+        *((field, pa.float32()) for field in FIELDS),
     ]
 )
 
@@ -39,7 +39,6 @@ SCHEMA = pa.schema(
 # the largest class. Beyond it the class is learnt by heart, and the plan grows without need.
 MAX_BOOST = 4
 
-_ASPECT_JITTER = 1 / 7  # (1 + 1/7) / (1 - 1/7) = 4/3: crops are up to a third wider or taller.
 _PREVIEW_PX = 160
 _PREVIEW_VIEWS = 6
 
@@ -67,57 +66,6 @@ def views_per_image(class_sizes: dict[str, int], settings: Augment) -> dict[str,
     return {
         label: min(round(largest / size), MAX_BOOST * per_image) - 1
         for label, size in class_sizes.items()
-    }
-
-
-def view_seed(seed: int, sha256: str, view: int) -> int:
-    """The 63-bit seed of one view, from what it may depend on and nothing else."""
-    digest = hashlib.sha256(f"{seed}:{sha256}:{view}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def uniforms(seeds: np.ndarray, count: int) -> np.ndarray:
-    """`count` numbers in [0, 1) a seed: float64 [N, count], the same bits on every machine.
-
-    SplitMix64 (Steele, Lea and Flood 2014), which is integer arithmetic alone; 53 bits a number.
-    """
-    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    state = seeds.astype(np.uint64)[:, np.newaxis] + steps
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    state ^= state >> np.uint64(31)
-    return np.asarray((state >> np.uint64(11)).astype(np.float64) / 2.0**53)
-
-
-def draw(seeds: np.ndarray, settings: Augment) -> dict[str, np.ndarray]:
-    """The drawn parameters of every seed, by column name (see images/views.py for their meaning).
-
-    A setting that changes leaves the draws of all others as they were. Only operations that IEEE
-    754 rounds exactly are used: logarithms and powers differ between machines in their last bits.
-    """
-    u = uniforms(seeds, 11).T
-
-    def around(number: np.ndarray, reach: float) -> np.ndarray:
-        return (2.0 * number - 1.0) * reach + 0.0  # Never -0.0.
-
-    area = settings.crop_min_area + u[1] * (1.0 - settings.crop_min_area)
-    jitter = around(u[2], _ASPECT_JITTER)
-    # Width over height, of the image's own; within what leaves a crop of this area inside it.
-    aspect = np.clip((1.0 + jitter) / (1.0 - jitter), area, 1.0 / area)
-    crop_h = np.minimum(np.sqrt(area / aspect), 1.0)
-    crop_w = np.minimum(np.sqrt(area * aspect), 1.0)
-    return {
-        "flip": (u[0] < 0.5) * float(settings.flip_horizontal),
-        "crop_y": u[3] * (1.0 - crop_h),
-        "crop_x": u[4] * (1.0 - crop_w),
-        "crop_h": crop_h,
-        "crop_w": crop_w,
-        "rotation_deg": around(u[5], settings.rotation_deg),
-        "shift_y": around(u[6], settings.translation),
-        "shift_x": around(u[7], settings.translation),
-        "brightness": around(u[8], settings.brightness),
-        "contrast": 1.0 + around(u[9], settings.contrast),
-        "saturation": 1.0 + around(u[10], settings.saturation),
     }
 
 
@@ -157,10 +105,6 @@ def draw_preview(
     chosen: pd.DataFrame, plan: pd.DataFrame, params: Params, paths: Paths, target: Path
 ) -> None:
     """Draw the preview sheet: a line an image, or the originals alone when there are no views."""
-    from sortline.images.decode import decode_file
-    from sortline.images.views import PLAIN, apply_view, view_vector
-    from sortline.reporting import sheets
-
     rows = []
     for path, label, sha256 in zip(chosen["path"], chosen["label"], chosen["sha256"], strict=True):
         image = decode_file(paths.root / str(path), max_pixels=params.images.max_pixels)
