@@ -25,7 +25,7 @@ def uniforms(seeds: np.ndarray, count: int, first: int = 0) -> np.ndarray:
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     state ^= state >> np.uint64(31)
-    return ((state >> np.uint64(11)).astype(np.float64) / 2.0**53).T
+    return np.asarray((state >> np.uint64(11)).astype(np.float64) / 2.0**53).T
 
 
 def around_zero(uniform: np.ndarray, reach: float) -> np.ndarray:
