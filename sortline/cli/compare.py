@@ -12,24 +12,41 @@ app = typer.Typer()
 def compare(
     recipes: Annotated[
         list[str],
-        typer.Argument(metavar="RECIPE...", help="Names of recipes/*.yaml; params: none."),
+        typer.Argument(
+            metavar="RECIPE...",
+            help="Names of files in recipes/, without .yaml; params: params.yaml alone.",
+        ),
     ],
     *,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Runs of each recipe.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=100, help="How many seeds each recipe is run with.")
+    ] = 1,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="At most so many in each phase.")
+        int | None,
+        typer.Option(min=1, help="The most epochs of each phase. Default: the recipe's."),
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=32, max=1024, metavar="PX", help="Of every network's input.")
+        int | None,
+        typer.Option(
+            min=32,
+            max=1024,
+            metavar="PX",
+            help="Width and height of every input. Default: the recipe's.",
+        ),
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option(min=0.0, max=2.0, help="Width of every MobileNetV2.")
+        float | None,
+        typer.Option(min=0.0, max=2.0, help="Width of every MobileNetV2. Default: the recipe's."),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Another dataset, {train,val,test}/<class>/<image>."),
+        typer.Option(
+            metavar="DIR", help="The dataset, {train,val,test}/<class>/<image>. Default: data/."
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=64, help="How many runs work at the same time.")
+    ] = 1,
 ) -> None:
     """Run recipes on one dataset and one split; a page and a table say which is best, and why.
 

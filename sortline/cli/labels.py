@@ -12,7 +12,8 @@ app = typer.Typer()
 def labels_audit(
     *,
     recipe: Annotated[
-        str | None, typer.Option(help="Whose backbone judges: recipes/NAME.yaml.")
+        str | None,
+        typer.Option(help="Use the backbone of recipes/NAME.yaml. Default: that of params.yaml."),
     ] = None,
 ) -> None:
     """List the labels of data/ that are probably wrong, with thumbnails, for a person to review.
@@ -34,7 +35,12 @@ def labels_audit(
 
 @app.command("apply")
 def labels_apply(
-    reviewed: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv", help="With decisions.")],
+    reviewed: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SUSPECTS.csv", help="The list of suspects, with the column decision filled."
+        ),
+    ],
     *,
     data: Annotated[Path, typer.Option(help="The dataset's folder.")] = Path("data"),
 ) -> None:

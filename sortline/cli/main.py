@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sortline import __version__
 from sortline.cli.compare import app as comparison_app
 from sortline.cli.predict import app as predict_app
 from sortline.cli.retraining import app as orchestration_app
@@ -16,11 +17,28 @@ from sortline.core.entry import exit_code_of
 from sortline.core.quiet import quiet_libraries
 
 app = typer.Typer(
-    help="Retrain, gate and serve an image classifier.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sortline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Retrain, gate and serve an image classifier."""
 
 
 DataFolder = Annotated[Path, typer.Option("--data", help="The dataset's folder.")]
@@ -28,10 +46,14 @@ DataFolder = Annotated[Path, typer.Option("--data", help="The dataset's folder."
 
 @app.command()
 def ingest(
-    source: Annotated[str, typer.Argument(help="A folder, a zip or tar of one, or s3://...")],
+    source: Annotated[
+        str, typer.Argument(help="Images: a folder, a zip or tar of one, or s3://...")
+    ],
     *,
     add: Annotated[bool, typer.Option("--add", help="Add to the dataset that is there.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Of the split; params.yaml's if absent.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the split. Default: the one in params.yaml.")
+    ] = None,
     data: DataFolder = Path("data"),
 ) -> None:
     """Check, deduplicate and split your own images, <class>/<image>, into a dataset."""
@@ -43,9 +65,11 @@ def ingest(
 @app.command()
 def run(
     *,
-    recipe: Annotated[str | None, typer.Option(help="recipes/NAME.yaml, over params.yaml.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Lay recipes/NAME.yaml over params.yaml.")
+    ] = None,
 ) -> None:
-    """Run the whole graph as a DVC experiment; what it made ends in runs/<recipe>/."""
+    """Run the whole graph as a DVC experiment, and keep its results in runs/<recipe>/."""
     from sortline.experiments.run import run_experiment
 
     target = run_experiment(Path.cwd(), recipe)
@@ -55,10 +79,12 @@ def run(
 @app.command()
 def report(
     *,
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
-    root: Annotated[Path, typer.Option(help="What to report on: here, or runs/NAME.")] = Path(),
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    root: Annotated[
+        Path, typer.Option(help="The run to report on: this folder, or runs/NAME.")
+    ] = Path(),
 ) -> None:
-    """Gather one self-contained HTML page: verdicts, numbers, curves, mistakes, data, lineage."""
+    """Write one self-contained HTML page: verdicts, numbers, curves, mistakes, data, lineage."""
     from sortline.reporting.report import build_report
 
     typer.echo(build_report(root, out))
@@ -67,23 +93,30 @@ def report(
 @app.command()
 def gate(
     *,
-    check: Annotated[bool, typer.Option("--check", help="Exit 3 if the model is refused.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 3 if the gates refused the model.")
+    ] = False,
 ) -> None:
-    """Show what the gates say of the exported model."""
+    """Show the verdict of every gate on the exported model."""
     from sortline.core.paths import Paths
     from sortline.evaluation.blessing import command
 
     command(Paths(Path.cwd()), check=check)
 
 
-champion_app = typer.Typer(help="The model that a candidate has to beat.", no_args_is_help=True)
+champion_app = typer.Typer(
+    help="Choose or show the model that a candidate has to beat.", no_args_is_help=True
+)
 app.add_typer(champion_app, name="champion")
 
 
 @champion_app.command("use")
 def champion_use(
     uri: Annotated[
-        str, typer.Argument(help="A SavedModel: a folder, a release's version, s3://...; or none.")
+        str,
+        typer.Argument(
+            help="A SavedModel: a folder, a release's version or s3://...; none: no champion."
+        ),
     ],
 ) -> None:
     """Verify a model, and make it the champion."""
@@ -95,17 +128,17 @@ def champion_use(
 
 @champion_app.command("show")
 def champion_show() -> None:
-    """Say which model the champion is."""
+    """Show which model is the champion."""
     from sortline.core.paths import Paths
     from sortline.evaluation.replace_champion import show_command
 
     show_command(Paths(Path.cwd()))
 
 
-cache_app = typer.Typer(help="Features that were computed, and are not again.")
+cache_app = typer.Typer(help="Show, fill, share or clear the cache of computed features.")
 app.add_typer(cache_app, name="cache")
 
-CacheUri = Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix.")]
+CacheUri = Annotated[str, typer.Argument(help="The shared place: a folder, or s3://bucket/prefix.")]
 
 
 def _cache() -> Path:
@@ -126,8 +159,12 @@ def cache(context: typer.Context) -> None:
 @cache_app.command("fill")
 def cache_fill(
     *,
-    part: Annotated[str, typer.Option(help="I/N: the I-th of N parts, from 1.")] = "1/1",
-    recipe: Annotated[str | None, typer.Option(help="recipes/NAME.yaml, over params.yaml.")] = None,
+    part: Annotated[
+        str, typer.Option(help="Which part to compute: I/N is the I-th of N, counted from 1.")
+    ] = "1/1",
+    recipe: Annotated[
+        str | None, typer.Option(help="Lay recipes/NAME.yaml over params.yaml.")
+    ] = None,
 ) -> None:
     """Compute features before training asks for them; several machines can share the work.
 
@@ -149,7 +186,7 @@ def cache_fill(
 
 @cache_app.command("push")
 def cache_push(uri: CacheUri) -> None:
-    """Copy features to a place that others can pull from."""
+    """Copy the features of this machine to a place that others can pull from."""
     from sortline.training.feature_exchange import push
 
     typer.echo(f"{push(_cache(), uri)} shards copied to {uri}")
@@ -157,7 +194,7 @@ def cache_push(uri: CacheUri) -> None:
 
 @cache_app.command("pull")
 def cache_pull(uri: CacheUri) -> None:
-    """Copy features that were computed elsewhere."""
+    """Copy features that other machines computed to this one."""
     from sortline.training.feature_exchange import pull
 
     typer.echo(f"{pull(_cache(), uri)} shards copied from {uri}")
@@ -172,17 +209,25 @@ def cache_clear() -> None:
 
 
 app.add_typer(comparison_app)
-weights_app = typer.Typer(help="Pretrained weights.", no_args_is_help=True)
+weights_app = typer.Typer(help="Convert pretrained weights.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
 
 @weights_app.command("convert")
 def weights_convert(
-    source: Annotated[Path, typer.Argument(help="A published file: .safetensors, or Keras's .h5.")],
-    target: Annotated[Path, typer.Argument(help="What backbone.weights will name: *.safetensors.")],
+    source: Annotated[
+        Path, typer.Argument(help="The published checkpoint: .safetensors, or Keras's .h5.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(help="The file to write, for backbone.weights: *.safetensors.")
+    ],
     *,
-    architecture: Annotated[str, typer.Option(help="Of backbone.architecture.")] = "resnet18",
-    alpha: Annotated[float, typer.Option(help="Width, of mobilenet_v2.")] = 1.0,
+    architecture: Annotated[
+        str, typer.Option(help="The network, as in backbone.architecture.")
+    ] = "resnet18",
+    alpha: Annotated[
+        float, typer.Option(help="Width of mobilenet_v2, as in backbone.alpha.")
+    ] = 1.0,
 ) -> None:
     """Turn a published checkpoint into the layout of this project's backbones."""
     from sortline.training.weights_convert import convert_named

@@ -9,22 +9,23 @@ from sortline.cli.labels import app as audit_app
 
 app = typer.Typer()
 labels_app = typer.Typer(
-    help="Labels that come after the answer, and those that are wrong.", no_args_is_help=True
+    help="Join late labels, and find and correct wrong ones.", no_args_is_help=True
 )
 labels_app.add_typer(audit_app)
 app.add_typer(labels_app, name="labels")
 
 Log = Annotated[
-    str, typer.Argument(metavar="LOG", help="A prediction log: a folder, or s3://bucket/prefix.")
+    str, typer.Argument(metavar="LOG", help="The prediction log: a folder, or s3://bucket/prefix.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @labels_app.command("join")
 def labels_join(
     log: Log,
     labels: Annotated[
-        Path, typer.Argument(metavar="LABELS.csv", help="With the columns sha256 and label.")
+        Path,
+        typer.Argument(metavar="LABELS.csv", help="The labels, in the columns sha256 and label."),
     ],
     *,
     as_json: AsJson = False,
@@ -45,28 +46,39 @@ def drift(  # noqa: PLR0913 (one an option)
     *,
     reference: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="The model's run, runs/NAME, or its reports/evaluation."),
+        typer.Option(
+            metavar="DIR", help="The model's evaluation: runs/NAME, or its reports/evaluation."
+        ),
     ] = Path("reports/evaluation"),
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="ISO 8601; UTC without an offset.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Count answers from this time, in ISO 8601; UTC without an offset."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Not included.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Count answers before this time.")
+    ] = None,
     version: Annotated[
-        int | None, typer.Option(min=0, help="Whose answers; all if absent.")
+        int | None, typer.Option(min=0, help="Count the answers of this version. Default: all.")
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0.0, help="Of the index; params.yaml's if absent.")
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="The index above which there is drift. Default: drift.threshold of params.yaml.",
+        ),
     ] = None,
     lineage: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What the model learned from: its lineage.json, or a data.dvc; what lies beside"
-            " the reference if absent.",
+            help="What the model was trained on: its lineage.json, or a data.dvc. Default: the one"
+            " beside the reference.",
         ),
     ] = None,
     new_data: Annotated[
-        bool, typer.Option("--new-data", help="There is new data to learn from.")
+        bool, typer.Option("--new-data", help="Say that there is new data to train on.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -19,32 +19,49 @@ def _of_server(**settings: Any) -> Any:
 def predict(  # noqa: PLR0913 (one an option)
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH", help="Images, or folders.", exists=True, readable=False),
+        typer.Argument(
+            metavar="PATH", help="Images, or folders of images.", exists=True, readable=False
+        ),
     ],
     *,
     saved_model: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="An exported model; artifacts/saved_model if absent."),
+        typer.Option(metavar="DIR", help="The exported model. Default: artifacts/saved_model."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     target: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="A model server to ask (gRPC), instead of a model."),
+        typer.Option(
+            metavar="HOST:PORT", help="Ask this model server (gRPC) instead of loading a model."
+        ),
     ] = None,
-    model_name: Annotated[str | None, _of_server(help="There; sortline if absent.")] = None,
-    version: Annotated[int | None, _of_server(min=0, help="The only one to answer.")] = None,
-    label: Annotated[str | None, _of_server(help="The version that has it, e.g. stable.")] = None,
+    model_name: Annotated[
+        str | None, _of_server(help="The model's name on the server. Default: sortline.")
+    ] = None,
+    version: Annotated[int | None, _of_server(min=0, help="Ask this version of the model.")] = None,
+    label: Annotated[
+        str | None, _of_server(help="Ask the version with this label, such as stable.")
+    ] = None,
     contract: Annotated[
         Path | None,
-        _of_server(metavar="FILE", help="The model's contract.json: all labels, for --json."),
+        _of_server(metavar="FILE", help="The model's contract.json, for all labels in --json."),
     ] = None,
-    ca: Annotated[Path | None, _of_server(metavar="FILE", help="Whom to trust: TLS.")] = None,
+    ca: Annotated[
+        Path | None,
+        _of_server(metavar="FILE", help="PEM file of the CA that signed the server's certificate."),
+    ] = None,
     certificate: Annotated[
-        Path | None, _of_server(metavar="FILE", help="Ours, if asked for.")
+        Path | None,
+        _of_server(
+            metavar="FILE", help="PEM file of your certificate, if the server asks for one."
+        ),
     ] = None,
-    key: Annotated[Path | None, _of_server(metavar="FILE", help="Of --certificate.")] = None,
+    key: Annotated[
+        Path | None, _of_server(metavar="FILE", help="PEM file of the key of --certificate.")
+    ] = None,
     timeout: Annotated[
-        float | None, _of_server(metavar="SECONDS", help="For 32 images; 10 if absent.")
+        float | None,
+        _of_server(metavar="SECONDS", help="How long 32 images may take. Default: 10."),
     ] = None,
 ) -> None:
     """Classify images with an exported model, or by asking a model server.

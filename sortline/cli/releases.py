@@ -8,7 +8,8 @@ import typer
 app = typer.Typer()
 
 StoreAddress = Annotated[
-    str, typer.Argument(metavar="STORE", help="A folder, or s3://bucket/prefix.")
+    str,
+    typer.Argument(metavar="STORE", help="The store of releases: a folder, or s3://bucket/prefix."),
 ]
 Endpoints = Annotated[
     list[str] | None,
@@ -16,27 +17,47 @@ Endpoints = Annotated[
         "--endpoints",
         "--endpoint",
         metavar="HOST:PORT",
-        help="Model servers (gRPC): with commas between, or one each time.",
+        help="Model servers (gRPC), separated by commas or by repeating the option.",
     ),
 ]
 BasePath = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="STORE as the servers see it; params.yaml's if absent."),
+    typer.Option(
+        metavar="PATH",
+        help="STORE as the servers see it. Default: promote.base_path of params.yaml.",
+    ),
 ]
-Authority = Annotated[Path | None, typer.Option("--ca", metavar="FILE", help="Whom to trust: TLS.")]
-Certificate = Annotated[Path | None, typer.Option(metavar="FILE", help="Ours, if asked for.")]
-Key = Annotated[Path | None, typer.Option(metavar="FILE", help="Of --certificate.")]
+Authority = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca", metavar="FILE", help="PEM file of the CA that signed the server's certificate."
+    ),
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="PEM file of your certificate, if the server asks for one."),
+]
+Key = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="PEM file of the key of --certificate.")
+]
 
 
 @app.command()
 def publish(
     store: StoreAddress,
     *,
-    root: Annotated[Path, typer.Option(help="What to publish: here, or runs/NAME.")] = Path(),
+    root: Annotated[
+        Path, typer.Option(help="The run to publish: this folder, or runs/NAME.")
+    ] = Path(),
     override: Annotated[
-        bool, typer.Option("--override", help="Also without a blessing; with --reason.")
+        bool, typer.Option("--override", help="Publish without a blessing; needs --reason.")
     ] = False,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Recorded.")] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Why the blessing is overridden; it is recorded with the version."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Copy the validated version into a store, as the next number, whole or not at all.
@@ -50,13 +71,13 @@ def publish(
 
 @app.command()
 def promote(  # noqa: PLR0913
-    version: Annotated[str, typer.Argument(help="A published version's number.")],
+    version: Annotated[str, typer.Argument(help="The number of a published version.")],
     store: StoreAddress,
     *,
     endpoints: Endpoints = None,
     metrics: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="A server's Prometheus page, to watch in the soak."),
+        typer.Option(metavar="URL", help="A server's Prometheus page, to watch during the soak."),
     ] = None,
     base_path: BasePath = None,
     ca: Authority = None,
@@ -97,10 +118,15 @@ def releases(  # noqa: PLR0913
     store: StoreAddress,
     *,
     endpoints: Endpoints = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove old versions first.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove old versions first, then show.")
+    ] = False,
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Newest that stay; params.yaml's if absent.")
+        int | None,
+        typer.Option(
+            min=1, help="How many of the newest stay. Default: publish.keep of params.yaml."
+        ),
     ] = None,
     ca: Authority = None,
     certificate: Certificate = None,

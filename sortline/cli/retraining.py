@@ -14,7 +14,7 @@ from sortline.core.errors import ParamsError, SortlineError
 app = typer.Typer()
 app.add_typer(kubeflow_commands)
 retraining_app = typer.Typer(
-    help="One task of a retraining run; what Airflow and pods call.", no_args_is_help=True
+    help="Do one task of a retraining run, as Airflow and pods do.", no_args_is_help=True
 )
 retraining_app.add_typer(watch_app)
 app.add_typer(retraining_app, name="retraining")
@@ -34,14 +34,28 @@ def _changes(text: str) -> dict[str, Any]:
 def plan(  # noqa: PLR0913 (a command line's options)
     run_id: RunId,
     *,
-    revision: Annotated[str, typer.Option(help="Branch, tag or commit; empty: HEAD.")] = "",
-    recipe: Annotated[str, typer.Option(help="recipes/NAME.yaml; empty: none.")] = "",
-    changes: Annotated[str, typer.Option(help="JSON, laid over params.yaml.")] = "",
-    data_revision: Annotated[str, typer.Option(help="Git revision or MD5; empty: newest.")] = "",
-    champion: Annotated[str, typer.Option(help="Address or none; empty: as it is.")] = "",
-    dry_run: Annotated[str, typer.Option(help="true: publish nothing.")] = "false",
-    trigger: Annotated[str, typer.Option(help="Why it runs.")] = "manual",
-    answer: Annotated[Path | None, typer.Option(help="A file for new or same; exit 0.")] = None,
+    revision: Annotated[
+        str, typer.Option(help="The branch, tag or commit to train; empty: HEAD.")
+    ] = "",
+    recipe: Annotated[
+        str, typer.Option(help="Lay recipes/NAME.yaml over params.yaml; empty: none.")
+    ] = "",
+    changes: Annotated[
+        str, typer.Option(help="Settings as a JSON object, laid over params.yaml.")
+    ] = "",
+    data_revision: Annotated[
+        str, typer.Option(help="The dataset: a git revision or an MD5; empty: the newest.")
+    ] = "",
+    champion: Annotated[
+        str, typer.Option(help="The champion's address, or none; empty: leave it as it is.")
+    ] = "",
+    dry_run: Annotated[
+        str, typer.Option(help="true: train and judge, but publish nothing.")
+    ] = "false",
+    trigger: Annotated[str, typer.Option(help="What started the run, for its record.")] = "manual",
+    answer: Annotated[
+        Path | None, typer.Option(help="Write new or same to this file, and exit with 0.")
+    ] = None,
 ) -> None:
     """Decide what a run trains; exit status 99 when that was trained already."""
     from sortline.core.files import write_text
@@ -67,7 +81,9 @@ def plan(  # noqa: PLR0913 (a command line's options)
 
 
 @retraining_app.command("stage")
-def stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")], run_id: RunId) -> None:
+def stage(
+    name: Annotated[str, typer.Argument(help="The name of a stage in dvc.yaml.")], run_id: RunId
+) -> None:
     """Do a stage of the graph in a throw-away clone."""
     from sortline.orchestration.joining import run_worker
 
@@ -77,7 +93,10 @@ def stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")], run
 
 @retraining_app.command("features")
 def features(
-    part: Annotated[str, typer.Argument(help="I/N: the I-th of N parts, from 1.")], run_id: RunId
+    part: Annotated[
+        str, typer.Argument(help="Which part to compute: I/N is the I-th of N, counted from 1.")
+    ],
+    run_id: RunId,
 ) -> None:
     """Compute a part of the features, and share it."""
     from sortline.orchestration.stage_run import fill_features
@@ -105,7 +124,8 @@ def blessing(run_id: RunId) -> None:
 
 @retraining_app.command("act")
 def act(
-    name: Annotated[str, typer.Argument(help="infra_validate, publish or promote.")], run_id: RunId
+    name: Annotated[str, typer.Argument(help="The action: infra_validate, publish or promote.")],
+    run_id: RunId,
 ) -> None:
     """Validate, publish or promote what a run made; exit status 99 when that is not asked for."""
     from sortline.orchestration.actions import ACTIONS
@@ -164,15 +184,15 @@ def data_updated() -> None:
     typer.echo(f"{data.digest} is the newest dataset. {wake(data)}")
 
 
-airflow_app = typer.Typer(help="Airflow on this machine.", no_args_is_help=True)
+airflow_app = typer.Typer(help="Run Airflow on this machine.", no_args_is_help=True)
 app.add_typer(airflow_app, name="airflow")
 
 
 @airflow_app.command("up")
 def airflow_up(
     *,
-    port: Annotated[int, typer.Option(help="Of the web page; 0: a free one.")] = 8080,
-    recipe: Annotated[str, typer.Option(help="Of the first run.")] = "demo",
+    port: Annotated[int, typer.Option(help="Port of the web page; 0: any free port.")] = 8080,
+    recipe: Annotated[str, typer.Option(help="The recipe of the first run.")] = "demo",
 ) -> None:
     """Bring up Airflow for this repository, and start a first run; Ctrl-C ends all of it."""
 
@@ -183,9 +203,11 @@ def airflow_up(
 
 @airflow_app.command("backfill")
 def airflow_backfill(
-    revisions: Annotated[list[str], typer.Argument(help="Data revisions: git revisions or MD5s.")],
+    revisions: Annotated[list[str], typer.Argument(help="The datasets: git revisions or MD5s.")],
     *,
-    recipe: Annotated[str, typer.Option(help="recipes/NAME.yaml; empty: none.")] = "",
+    recipe: Annotated[
+        str, typer.Option(help="Lay recipes/NAME.yaml over params.yaml; empty: none.")
+    ] = "",
 ) -> None:
     """Start one run for each data revision, as dry runs: nothing of the past is published."""
 

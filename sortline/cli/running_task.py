@@ -8,7 +8,9 @@ import typer
 
 from sortline.core.errors import SortlineError
 
-RunId = Annotated[str, typer.Option("--run-id", help="The run's; any text, unique.")]
+RunId = Annotated[
+    str, typer.Option("--run-id", help="The run's name: any text that no other run has.")
+]
 
 
 @contextmanager

@@ -17,18 +17,24 @@ app.add_typer(watch_app)
 def serve(
     *,
     base_path: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of versions: <number>/.")
+        Path | None, typer.Option(metavar="DIR", help="Serve a folder of versions, <number>/.")
     ] = None,
     saved_model: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="One model; artifacts/saved_model if nothing is named."),
+        typer.Option(metavar="DIR", help="Serve one model. Default: artifacts/saved_model."),
     ] = None,
     model_config_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A model config file.")
+        Path | None, typer.Option(metavar="FILE", help="Serve what this model config file lists.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Of the model, without a config file.")] = "sortline",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of gRPC; 0: any.")] = 8500,
-    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="Of REST; 0: any.")] = 8501,
+    name: Annotated[
+        str, typer.Option(help="The model's name, where no config file names it.")
+    ] = "sortline",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port for gRPC; 0: any free port.")
+    ] = 8500,
+    rest_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port for REST; 0: any free port.")
+    ] = 8501,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the server's log.")] = False,
 ) -> None:
     """Serve a model on this machine, until Ctrl-C.
@@ -45,12 +51,16 @@ def serve(
 @app.command("infra-validate")
 def infra_validate(
     *,
-    root: Annotated[Path, typer.Option(help="What to validate: here, or runs/NAME.")] = Path(),
+    root: Annotated[
+        Path, typer.Option(help="The run to validate: this folder, or runs/NAME.")
+    ] = Path(),
     images: Annotated[
-        int | None, typer.Option(min=1, help="Of the test split; params.yaml's if absent.")
+        int | None,
+        typer.Option(min=1, help="How many test images to ask about. Default: as in params.yaml."),
     ] = None,
     timeout_s: Annotated[
-        float | None, typer.Option(min=0.1, help="In all; params.yaml's if absent.")
+        float | None,
+        typer.Option(min=0.1, help="Seconds for all of it. Default: as in params.yaml."),
     ] = None,
 ) -> None:
     """Have a model server serve the exported model; it must say what evaluation said.

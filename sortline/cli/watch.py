@@ -35,7 +35,7 @@ def remember(run_id: RunId) -> None:
 def look_for_drift(
     run_id: RunId,
     *,
-    days: Annotated[int, typer.Option(min=1, help="How far back.")] = 7,
+    days: Annotated[int, typer.Option(min=1, help="How many days back to look.")] = 7,
 ) -> None:
     """Compare what is answered with the test split; exit status 99 when there is no drift."""
     from sortline.orchestration.drift_watch import look_for_drift as find

@@ -11,9 +11,11 @@ app = typer.Typer()
 @app.command()
 def generate(
     *,
-    seed: Annotated[int | None, typer.Option(help="The pinned dataset's if absent.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the drawings. Default: the pinned dataset's.")
+    ] = None,
     problem: Annotated[
-        str, typer.Option(help="waste, birds30, birds400, xray2 or digits.")
+        str, typer.Option(help="What to draw: waste, birds30, birds400, xray2 or digits.")
     ] = "waste",
     data: Annotated[Path, typer.Option("--data", help="The dataset's folder.")] = Path("data"),
 ) -> None:
