@@ -110,5 +110,5 @@ def _from_extra(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise ParamsError(
             f"{error.name} is not installed, which is needed here: install sortline[{extra}]."
-            " (With the extra `client` alone, ask a server: --target HOST:PORT.)"
+            " (Without any extra, ask a server: --target HOST:PORT.)"
         ) from error

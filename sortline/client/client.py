@@ -4,7 +4,7 @@
     client = Client("localhost:8500")
     print(client.predict([Path("photo.jpg")]))
 
-It installs with `sortline[client]`. The same for asyncio is in async_client.py.
+It installs with `sortline`, without any extra. The same for asyncio is in async_client.py.
 """
 
 from collections.abc import Iterable

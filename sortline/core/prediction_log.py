@@ -7,7 +7,7 @@
 
 Predicting never waits for it and never fails by it: rows wait in memory, a thread of the log's own
 writes them, and what it cannot keep up with is dropped, counted, and warned of once. Where files
-lie, and what they are called, stands in log_files.py. It needs pyarrow, which `sortline[client]`
+lie, and what they are called, stands in log_files.py. It needs pyarrow, which `sortline` alone
 does not install: `sortline[serving]` does.
 """
 

@@ -1,8 +1,9 @@
-"""`pip install sortline[client]` is small, and enough: no TensorFlow comes along or is missed."""
+"""`pip install sortline` is small, and enough to ask: no TensorFlow comes along or is missed."""
 
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -78,17 +79,34 @@ def find_uv() -> str:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with the client extra of this repository, and nothing else."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository as users install it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    done = run(find_uv(), "build", "--quiet", "--wheel", "--out-dir", folder)
+    assert done.returncode == 0, done.stderr
+    [path] = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with the wheel, without any extra, and nothing else."""
     folder = tmp_path_factory.mktemp("environment") / "venv"
     uv = find_uv()
     made = run(uv, "venv", "--quiet", "--python", sys.executable, folder)
     assert made.returncode == 0, made.stderr
     constraint = ("--constraint", "requirements.lock")
     python = folder / "bin" / "python"
-    done = run(uv, "pip", "install", "--quiet", "--python", python, ".[client]", *constraint)
+    done = run(uv, "pip", "install", "--quiet", "--python", python, wheel, *constraint)
     assert done.returncode == 0, done.stderr
     return folder / "bin"
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_steps_and_every_file_that_the_package_reads(wheel: Path) -> None:
+    listed = run("git", "ls-files", "sortline", "pipeline_steps")
+    assert "pipeline_steps/gate.py" in listed.stdout.split()
+    assert set(listed.stdout.split()) <= set(zipfile.ZipFile(wheel).namelist())
 
 
 @pytest.mark.slow
