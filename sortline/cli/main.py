@@ -77,6 +77,39 @@ def run(
 
 
 @app.command()
+def settings(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Print every SORTLINE_... variable with its value here and what it is for.
+
+    A value that is a secret is masked; so is a password in an address.
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from sortline.core.settings import Settings, read_settings, shown, variable
+
+    values = read_settings()
+    rows = [
+        (variable(name), shown(getattr(values, name)), name in values.model_fields_set, field)
+        for name, field in Settings.model_fields.items()
+    ]
+    if as_json:
+        facts = {
+            name: {"value": value, "is_set": is_set, "description": field.description}
+            for name, value, is_set, field in rows
+        }
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    table = Table("variable", "value here", "what it is for", box=None, pad_edge=False)
+    for name, value, is_set, field in rows:
+        table.add_row(name, value if is_set else f"[dim]{value}[/dim]", field.description)
+    Console().print(table)
+
+
+@app.command()
 def report(
     *,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
