@@ -96,10 +96,10 @@ def _fed(name: str, dtype: int, proto: Any) -> Array:
 
 
 def _check_all_given(name: str, proto: Any) -> None:
-    # The last value fills the rest of a shape. With numbers that is a saving; with images it is one
-    # picture decoded a million times, at the word of a message of a hundred bytes.
+    # The last value, or an empty string, fills the rest of a shape. With numbers that is a saving;
+    # with images it is one picture decoded a million times, at the word of a hundred bytes.
     sizes, given = [dim.size for dim in proto.tensor_shape.dim], len(proto.string_val)
-    if given and len(sizes) <= MAX_RANK and math.prod(sizes) > given:
+    if len(sizes) <= MAX_RANK and math.prod(sizes) > given:
         raise invalid(f"tensor parsing error: {name}: shape {sizes} does not fit {given} value(s).")
 
 

@@ -250,7 +250,12 @@ def test_a_tensor_that_lies_about_itself_is_refused_and_nobody_else_notices(
 
 @pytest.mark.parametrize(
     ("images", "sizes"),
-    [([b"x"], [1_000_000]), ([b"x", b"y"], [1_000_000]), ([b"x"] * 2, [2] * 20)],
+    [
+        ([], [20_000]),
+        ([b"x"], [1_000_000]),
+        ([b"x", b"y"], [1_000_000]),
+        ([b"x"] * 2, [2] * 20),
+    ],
 )
 def test_a_few_images_cannot_claim_to_be_a_million(
     client: Client, images: list[bytes], sizes: list[int]
