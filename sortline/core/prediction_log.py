@@ -1,6 +1,6 @@
 """The prediction log: a sample of what a client sent and got, in Parquet files.
 
-    from sortline.client.client import Client
+    from sortline.client import Client
     from sortline.core.prediction_log import PredictionLog
     with PredictionLog("s3://bucket/log", share=0.1) as log, Client("host:8500", log=log) as client:
         ...
