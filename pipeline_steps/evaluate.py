@@ -1,9 +1,9 @@
-"""Step 6: measure the exported model, by the very bytes that would be served.
+"""Step evaluate: measure the exported model, by the very bytes that would be served.
 
 Reads: artifacts/saved_model, artifacts/litert, artifacts/manifest.parquet,
 artifacts/phase2/facts.json, history.csv of both phases, and the raw files of the test split.
-Writes: reports/evaluation/ (metrics.json, latency.json, predictions.parquet, confusion.csv and
-pictures), replaced as a whole.
+Writes: reports/evaluation/ (metrics.json, latency.json, predictions.parquet, confusion.csv, and
+figures/ with a picture for each registered figure), replaced as a whole.
 Refuses: a file that is not the one validated, a label that the model does not know, a test split of
 which the model can read no image.
 """
@@ -21,6 +21,7 @@ from sortline.core.errors import DataError
 from sortline.core.files import atomic_dir, read_json, read_verified, require, write_json
 from sortline.core.params import Params
 from sortline.core.paths import Paths
+from sortline.core.refusal import REFUSED_IN_TABLES
 from sortline.evaluation import metrics
 from sortline.evaluation.bootstrap import intervals
 from sortline.evaluation.latency import measure
@@ -29,7 +30,7 @@ from sortline.evaluation.ranking import pr_auc, roc_auc
 from sortline.model.contract import model_digest
 from sortline.model.local_model import load_model
 from sortline.model.scoring import Scores, score_files
-from sortline.reporting.evaluation import INVALID, draw_figures, draw_mistakes
+from sortline.reporting.figures import Evaluated, draw_figures
 
 _DECIMALS = 6
 _LATENCY_FILES = 16
@@ -153,7 +154,7 @@ def prediction_rows(files: pd.DataFrame, truth: metrics.Ints, scores: Scores) ->
     """One row an image: what it is, what the model says, and every probability."""
     rows = files[["path", "sha256", "label", "core"]].reset_index(drop=True)
     rows = rows.assign(
-        predicted=scores.names(INVALID),
+        predicted=scores.names(REFUSED_IN_TABLES),
         probability=scores.confidence,
         correct=truth == scores.class_id,
         valid=scores.valid,
@@ -212,8 +213,15 @@ def _write(result: Evaluation, params: Params, paths: Paths) -> None:
         pairs.set_axis(["actual", "predicted"], axis=1).to_csv(
             target / "confusion.csv", index=False
         )
-        draw_figures(result.predictions, result.metrics["per_class"], histories, target)
-        draw_mistakes(result.predictions, params, paths.root, target / "mistakes.png")
+        evaluated = Evaluated(
+            predictions=result.predictions,
+            metrics=result.metrics,
+            histories=histories,
+            root=paths.root,
+            max_pixels=params.images.max_pixels,
+            worst_mistakes=params.evaluate.worst_mistakes,
+        )
+        draw_figures(evaluated, target / "figures")
 
 
 def _shown(area: float | None) -> str:

@@ -4,3 +4,5 @@ from typing import Final
 
 REFUSED_CLASS_ID: Final = -1
 REFUSED_LABEL: Final = ""
+REFUSED_IN_TABLES: Final = "(invalid)"
+"""Stands for the predicted label in predictions.parquet and in what is counted from it."""

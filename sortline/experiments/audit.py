@@ -26,8 +26,8 @@ from sortline.experiments.probabilities import out_of_fold
 from sortline.experiments.suspects import Suspect, suspects
 from sortline.images.decode import decode_file
 from sortline.images.views import PLAIN
-from sortline.reporting.evaluation import thumbnail
 from sortline.reporting.sheets import suspect_labels
+from sortline.reporting.style import thumbnail
 from sortline.training.features import Views, features_of, identity_of
 from sortline.training.network import build_network
 from sortline.training.phase import extractor_of

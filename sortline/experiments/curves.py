@@ -15,7 +15,7 @@ from sortline.reporting.style import (
     INK,
     ORANGE,
     VERMILLION,
-    figure,
+    new_picture,
     notice,
     shorten,
 )
@@ -54,7 +54,7 @@ def curves(summaries: Sequence[Summary], target: Path) -> None:
     A line is the mean of the seeds, its band goes from the least to the largest.
     """
     measured = [each for each in summaries if each.measured]
-    with figure(target, 9.0, 4.6) as drawn:
+    with new_picture(target, 9.0, 4.6) as drawn:
         axes = drawn.subplots()
         if not measured:
             notice(axes, "nothing was measured")

@@ -21,11 +21,11 @@ from sortline.core.files import require
 from sortline.core.log_files import prediction_files, read_tables
 from sortline.core.params import Drift as Settings
 from sortline.core.paths import Paths
+from sortline.core.refusal import REFUSED_IN_TABLES
 from sortline.core.storage import Storage
 from sortline.evaluation.metrics import Ints
 from sortline.monitoring.stability import Index, counts_between, quantile_edges, stability
 
-INVALID: Final = "(invalid)"  # As in predictions.parquet: the model could not read the image.
 _PREDICTIONS: Final = "predictions.parquet"
 _COLUMNS: Final = ("time", "model", "version", "sha256", "label", "probabilities", "valid")
 Verdict = Literal["stable", "drift", "too few"]
@@ -76,7 +76,7 @@ class Answers:
 
     Attributes:
         images: their SHA-256, in hex [N].
-        classes: the labels it knows, and `INVALID` last.
+        classes: the labels it knows, and `REFUSED_IN_TABLES` last.
         answered: one of those for each image [N].
         confidence: the largest probability of each valid answer [M].
     """
@@ -158,7 +158,10 @@ def read_reference(folder: Path) -> tuple[Path, Answers]:
         # The largest, as of the log: with a threshold, `probability` may be the smaller one's.
         confidence = rows.loc[valid, [f"p_{label}" for label in labels]].max(axis=1).tolist()
         return _root_of(file.resolve()), Answers(
-            rows["sha256"].tolist(), (*labels, INVALID), rows["predicted"].tolist(), confidence
+            rows["sha256"].tolist(),
+            (*labels, REFUSED_IN_TABLES),
+            rows["predicted"].tolist(),
+            confidence,
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{file} cannot be read: {error}. Run `dvc repro evaluate`.") from error
@@ -197,8 +200,8 @@ def read_window(store: Storage, window: Window) -> tuple[WindowFacts, Answers]:
     rows = _rows(store, window)
     once = rows.drop_duplicates(["model", "version", "sha256"])
     valid = once["valid"].to_numpy(bool)
-    answered = np.where(valid, once["label"], INVALID).tolist()
-    labels = tuple(sorted(set(answered) - {INVALID}))
+    answered = np.where(valid, once["label"], REFUSED_IN_TABLES).tolist()
+    labels = tuple(sorted(set(answered) - {REFUSED_IN_TABLES}))
     times = (
         [each.isoformat() for each in (rows["time"].min(), rows["time"].max())] if len(rows) else []
     )
@@ -216,7 +219,9 @@ def read_window(store: Storage, window: Window) -> tuple[WindowFacts, Answers]:
         },
     )
     confidence = once["confidence"][valid].tolist()
-    return seen, Answers(once["sha256"].tolist(), (*labels, INVALID), answered, confidence)
+    return seen, Answers(
+        once["sha256"].tolist(), (*labels, REFUSED_IN_TABLES), answered, confidence
+    )
 
 
 def _by_class(reference: Answers, window: Answers) -> Index:

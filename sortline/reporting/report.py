@@ -6,6 +6,7 @@ with the command that makes it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import jinja2
 from sortline.core.errors import ArtifactError
 from sortline.core.files import sha256_file, write_text
 from sortline.reporting import findings
+from sortline.reporting.figures import FIGURES
 from sortline.reporting.findings import Part
 from sortline.reporting.wording import (
     megabytes,
@@ -40,16 +42,40 @@ _MAPPINGS = {
     "run": ("run.json", "sortline run"),
     "labels": ("artifacts/labels/audit.json", "sortline labels audit"),
 }
+_FIGURES = Path("reports") / "evaluation" / "figures"
+_SECTIONS = ("training", "classes", "calibration", "mistakes")
 _PICTURES = {
-    "curves": ("reports/evaluation/training_curves.png", "dvc repro evaluate"),
-    "confusion": ("reports/evaluation/confusion_matrix.png", "dvc repro evaluate"),
-    "classes": ("reports/evaluation/per_class.png", "dvc repro evaluate"),
-    "reliability": ("reports/evaluation/reliability.png", "dvc repro evaluate"),
-    "mistakes": ("reports/evaluation/mistakes.png", "dvc repro evaluate"),
     "views": ("reports/augment/preview.png", "dvc repro augment"),
     "suspects": ("artifacts/labels/sheet.png", "sortline labels audit"),
 }
 _FROM_STEPS = tuple(key for key in _MAPPINGS if key not in ("data", "run"))
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure of the evaluation in its place on the page."""
+
+    section: str
+    part: Part
+    alt: str
+    caption: str = ""
+
+
+def _figures(root: Path) -> list[ShownFigure]:
+    """The registered figures, then pictures whose figures are registered no more."""
+    shown = []
+    for name, entry in FIGURES.items():
+        path = _FIGURES / f"{name}.png"
+        if not (root / path).exists() and (root / path.parent.parent / path.name).exists():
+            path = path.parent.parent / path.name  # Where they lay before there was a folder.
+        part = findings.read_picture(root, path.as_posix(), "dvc repro evaluate")
+        section = entry.section if entry.section in _SECTIONS else ""
+        shown.append(ShownFigure(section, part, entry.alt, entry.caption))
+    for path in sorted((root / _FIGURES).glob("*.png")):
+        if path.stem not in FIGURES:
+            part = findings.read_picture(root, (_FIGURES / path.name).as_posix(), "")
+            shown.append(ShownFigure("", part, f"Figure {words(path.stem)}"))
+    return shown
 
 
 def _outs(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,9 +151,11 @@ def gather(root: Path) -> dict[str, Any]:
     """
     parts = {name: findings.read_mapping(root, *place) for name, place in _MAPPINGS.items()}
     pictures = {name: findings.read_picture(root, *place) for name, place in _PICTURES.items()}
+    figures = _figures(root)
     failures = findings.read_failures(root, "reports/validation/failures.csv", "dvc repro validate")
-    found = [*(parts[name] for name in _FROM_STEPS), *pictures.values(), failures]
-    if all(part.problem == "is missing" for part in found):
+    read = [*(parts[name] for name in _FROM_STEPS), *pictures.values(), failures]
+    read += [figure.part for figure in figures]
+    if all(part.problem == "is missing" for part in read):
         raise ArtifactError(
             f"There is nothing to report in {root}: no step has left anything in its reports/ or"
             " artifacts/. Run `dvc repro` or `sortline run` first, or name a folder that a run"
@@ -138,6 +166,7 @@ def gather(root: Path) -> dict[str, Any]:
     return {
         **parts,
         "pictures": pictures,
+        "figures": figures,
         "failures": failures,
         "verdict_keys": findings.VERDICT_KEYS,
         "checks": findings.checks_of(parts["validation"].value or {}),

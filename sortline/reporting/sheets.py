@@ -14,9 +14,10 @@ from sortline.reporting.style import (
     MUTED,
     VERMILLION,
     bare,
-    figure,
+    new_picture,
     notice,
     shorten,
+    title,
 )
 
 _COLUMNS = 6
@@ -49,14 +50,10 @@ def _caption(axes: Axes, line: int, text: str, colour: str, *, bold: bool = Fals
     )
 
 
-def _title(drawn: Figure, text: str) -> None:
-    drawn.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
-
-
-def _cells(drawn: Figure, count: int) -> list[Axes]:
+def _cells(drawing: Figure, count: int) -> list[Axes]:
     columns = min(_COLUMNS, max(count, 1))
     rows = -(-max(count, 1) // columns)
-    cells = list(drawn.subplots(rows, columns, squeeze=False).flat)
+    cells = list(drawing.subplots(rows, columns, squeeze=False).flat)
     for axes in cells:
         bare(axes)
     return cells
@@ -67,63 +64,61 @@ def _sheet_size(count: int) -> tuple[float, float]:
     return max(1.5 * columns, 5.5), 0.5 + 1.95 * rows
 
 
-def mistakes(
-    images: Sequence[np.ndarray], captions: Sequence[tuple[str, str, float]], target: Path
+def draw_mistakes(
+    drawing: Figure, images: Sequence[np.ndarray], captions: Sequence[tuple[str, str, float]]
 ) -> None:
     """Draw thumbnails (uint8 [H, W, 3], any sizes) with (true label, predicted label, probability).
 
     They are drawn in the order given.
     """
-    with figure(target, *_sheet_size(len(images))) as drawn:
-        _title(drawn, "Worst mistakes: the surest of the wrong answers")
-        cells = _cells(drawn, len(images))
-        if not len(images):
-            notice(cells[0], "none: every image was classified rightly")
-        drawings = zip(cells, images, captions, strict=False)
-        for axes, image, (true, predicted, probability) in drawings:
-            _show(axes, image)
-            _caption(axes, 0, f"is {shorten(true, 16)}", INK, bold=True)
-            said = f"said {shorten(predicted, 14)} {_percent(probability)}"
-            _caption(axes, 1, said, VERMILLION)
+    drawing.set_size_inches(*_sheet_size(len(images)))
+    cells = _cells(drawing, len(images))
+    if not len(images):
+        notice(cells[0], "none: every image was classified rightly")
+    for axes, image, (true, predicted, probability) in zip(cells, images, captions, strict=False):
+        _show(axes, image)
+        _caption(axes, 0, f"is {shorten(true, 16)}", INK, bold=True)
+        answer = f"said {shorten(predicted, 14)} {rounded_down(probability)}"
+        _caption(axes, 1, answer, VERMILLION)
 
 
 def suspect_labels(
     images: Sequence[np.ndarray], captions: Sequence[tuple[str, str, float]], target: Path
 ) -> None:
     """Draw thumbnails (uint8 [H, W, 3]) with (given label, suggested label, its probability)."""
-    with figure(target, *_sheet_size(len(images))) as drawn:
-        _title(drawn, "Suspect labels: the least probable first")
-        cells = _cells(drawn, len(images))
+    with new_picture(target, *_sheet_size(len(images))) as drawing:
+        title(drawing, "Suspect labels: the least probable first")
+        cells = _cells(drawing, len(images))
         if not len(images):
             notice(cells[0], "none: no label is suspect")
         rows = zip(cells, images, captions, strict=False)
         for place, (axes, image, (given, new, probability)) in enumerate(rows, start=1):
             _show(axes, image)
             _caption(axes, 0, f"{place}. given {shorten(given, 14)}", INK, bold=True)
-            _caption(axes, 1, f"{shorten(new, 14)}? {_percent(probability)}", VERMILLION)
+            _caption(axes, 1, f"{shorten(new, 14)}? {rounded_down(probability)}", VERMILLION)
 
 
-def _percent(share: float) -> str:
+def rounded_down(share: float) -> str:
     """Rounded down, so that 99.97 % is not shown as certainty."""
     return f"{int(share * 100)} %" if share < 0.99 else f"{int(share * 1000) / 10} %"
 
 
-def originals(pictures: Sequence[tuple[str, np.ndarray]], title: str, target: Path) -> None:
+def originals(pictures: Sequence[tuple[str, np.ndarray]], heading: str, target: Path) -> None:
     """Draw (label, uint8 [H, W, 3]) pictures one after the other."""
-    with figure(target, *_sheet_size(len(pictures))) as drawn:
-        _title(drawn, title)
-        for axes, (label, image) in zip(_cells(drawn, len(pictures)), pictures, strict=False):
+    with new_picture(target, *_sheet_size(len(pictures))) as drawing:
+        title(drawing, heading)
+        for axes, (label, image) in zip(_cells(drawing, len(pictures)), pictures, strict=False):
             _show(axes, image)
             _caption(axes, 0, shorten(label, 16), INK)
 
 
-def views(rows: Sequence[tuple[str, Sequence[np.ndarray]]], title: str, target: Path) -> None:
+def views(rows: Sequence[tuple[str, Sequence[np.ndarray]]], heading: str, target: Path) -> None:
     """Draw one line of pictures an image: its label, the original (the first), then its views."""
     columns = max(len(pictures) for _, pictures in rows)
     ratios = [1.0, 0.08, *[1.0] * (columns - 1)]  # A gap after the original.
-    with figure(target, 1.25 * columns + 0.8, 0.75 + 1.27 * len(rows)) as drawn:
-        _title(drawn, title)
-        grid = drawn.subplots(len(rows), columns + 1, squeeze=False, width_ratios=ratios)
+    with new_picture(target, 1.25 * columns + 0.8, 0.75 + 1.27 * len(rows)) as drawing:
+        title(drawing, heading)
+        grid = drawing.subplots(len(rows), columns + 1, squeeze=False, width_ratios=ratios)
         for line, (label, pictures) in zip(grid, rows, strict=True):
             for axes in line:
                 bare(axes)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 from sortline.core.files import atomic_file
 
+_THUMBNAIL_PX = 320
 DPI = 192  # Two pixels a CSS pixel: sharp on a 2x screen at the size that the font sizes mean.
 
 # Okabe and Ito's palette (2008): told apart under every common colour-vision deficiency.
@@ -53,16 +55,32 @@ _STYLE = {
 
 
 @contextmanager
-def figure(target: Path, width: float, height: float) -> Iterator[Figure]:
-    """A new figure of `width` x `height` inches, written to `target` as PNG when the block ends."""
+def new_picture(target: Path, width: float, height: float) -> Iterator[Figure]:
+    """An empty sheet of these inches, written to `target` as PNG when the block ends."""
     with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}), warnings.catch_warnings():
         # A label in a script that the font lacks is drawn as boxes; that is no reason to stop.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        drawn = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(drawn)
-        yield drawn
+        drawing = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(drawing)
+        yield drawing
         with atomic_file(target) as partial:
-            drawn.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+            drawing.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def title(drawing: Figure, text: str) -> None:
+    """Write a title above everything else on the sheet."""
+    drawing.suptitle(text, x=0.01, ha="left", fontsize=11, fontweight="bold")
+
+
+def percent_tick(share: float, _place: int | None = None) -> str:
+    """A share at an axis."""
+    return f"{round(100 * share, 6):g} %"
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Every k-th pixel of an image [H, W, 3], so that no side is much longer than 320."""
+    step = max(1, max(image.shape[:2]) // _THUMBNAIL_PX)
+    return image[::step, ::step]
 
 
 def bare(axes: Axes) -> None:

@@ -80,6 +80,10 @@ def test_a_file_beside_the_code_counts_where_it_is_read(checkout: Path) -> None:
     assert changed_by(checkout, "sortline/reporting/templates/report.html.j2") == set()
 
 
+def test_a_figure_reaches_the_step_that_draws_it_alone(checkout: Path) -> None:
+    assert changed_by(checkout, "sortline/reporting/figures/mistakes.py") == {"evaluate"}
+
+
 def test_every_file_beside_the_code_is_named_by_a_module() -> None:
     """One that no module names would be read by a step without being on its list."""
     modules = [path.read_text() for path in sorted((ROOT / "sortline").rglob("*.py"))]

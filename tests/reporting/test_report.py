@@ -81,9 +81,9 @@ def root(tmp_path: Path) -> Path:
     write(root / "artifacts" / "saved_model" / "saved_model.pb", "x" * 1_500_000)
     write(root / "data.dvc", "outs:\n- md5: 0f3dabc.dir\n  nfiles: 19723\n  path: data\n")
     write(root / "params.yaml", "seed: 0  # <&>\n")
-    for name in (*(f"evaluation/{each}" for each in PICTURES), "augment/preview"):
+    for name in (*(f"evaluation/figures/{each}" for each in PICTURES), "augment/preview"):
         path = root / "reports" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (400, 300), "white").save(path)
     return root
 
@@ -199,8 +199,8 @@ def test_people_who_do_not_see_the_page_can_read_it(root: Path) -> None:
         ("reports/blessing.json", "dvc repro gate"),
         ("reports/evaluation/metrics.json", "dvc repro evaluate"),
         ("reports/evaluation/latency.json", "dvc repro evaluate"),
-        ("reports/evaluation/training_curves.png", "dvc repro evaluate"),
-        ("reports/evaluation/mistakes.png", "dvc repro evaluate"),
+        ("reports/evaluation/figures/training_curves.png", "dvc repro evaluate"),
+        ("reports/evaluation/figures/mistakes.png", "dvc repro evaluate"),
         ("reports/export.json", "dvc repro export"),
         ("reports/validation.json", "dvc repro validate"),
         ("reports/augment/preview.png", "dvc repro augment"),
@@ -237,6 +237,16 @@ def test_odd_values_inside_a_report_do_not_break_the_page(root: Path) -> None:
     odd = {"blessed": False, "candidate": 3, "champion": 4, "verdicts": ["no", {"gate": None}]}
     write(root / "reports" / "blessing.json", odd)
     assert "Refused" in page(root).text
+
+
+def test_pictures_of_a_run_by_an_older_version_are_shown(root: Path) -> None:
+    folder = root / "reports" / "evaluation" / "figures"
+    for path in folder.iterdir():
+        path.rename(folder.parent / path.name)
+    folder.rmdir()
+    parsed = page(root)
+    assert len(parsed.all("img")) == 6
+    assert "Not here:" not in parsed.text
 
 
 def test_reports_of_different_models_are_not_shown_as_one(root: Path) -> None:
@@ -288,7 +298,7 @@ def test_the_same_reports_give_the_same_page(root: Path) -> None:
 def test_large_sheets_are_embedded_small(root: Path) -> None:
     """A report has to fit into a mail."""
     noise = np.random.default_rng(0).integers(0, 60, (600, 800, 3), dtype=np.uint8)
-    path = root / "reports" / "evaluation" / "mistakes.png"
+    path = root / "reports" / "evaluation" / "figures" / "mistakes.png"
     Image.fromarray(noise).save(path)
     html = html_of(root)
     assert "data:image/webp;base64," in html

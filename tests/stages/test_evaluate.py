@@ -19,9 +19,9 @@ from sortline.model.contract import model_digest
 from sortline.model.litert_export import Sources, write_litert
 from sortline.model.local_model import load_model
 from sortline.model.scoring import Scores
-from sortline.reporting.evaluation import confusion_table, worst_mistakes
-
-PICTURES = ("confusion_matrix", "reliability", "per_class", "training_curves", "mistakes")
+from sortline.reporting.figures import FIGURES
+from sortline.reporting.figures.confusion_matrix import confusion_table
+from sortline.reporting.figures.mistakes import worst_mistakes
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ def test_the_pairs_for_dvc_plots_are_there(evaluated: Paths) -> None:
     assert (pairs["actual"] == pairs["predicted"]).sum() == 24
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", FIGURES)
 def test_every_picture_is_drawn(evaluated: Paths, name: str) -> None:
-    picture = evaluated.reports / "evaluation" / f"{name}.png"
+    picture = evaluated.reports / "evaluation" / "figures" / f"{name}.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
