@@ -17,7 +17,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def s3(repository: Path) -> Iterator[dict[str, str]]:
+def pod_storage(repository: Path) -> Iterator[dict[str, str]]:
     """Variables of a pod: a bucket on this machine that holds the dataset."""
     # Servers of moto in one process have their buckets in common.
     bucket = f"pipeline-{uuid.uuid4().hex[:8]}"
@@ -45,5 +45,5 @@ def s3(repository: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def pod(tmp_path: Path, s3: dict[str, str]) -> Pod:
-    return Pod(tmp_path / "pod", s3)
+def pod(tmp_path: Path, pod_storage: dict[str, str]) -> Pod:
+    return Pod(tmp_path / "pod", pod_storage)

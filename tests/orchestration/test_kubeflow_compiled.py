@@ -157,7 +157,7 @@ def test_scheduling_it_twice_leaves_one_schedule(
 
 
 def test_its_commands_in_their_order_train_and_gate_a_model(
-    compiled: Compiled, pod: Pod, s3: dict[str, str], tmp_path: Path
+    compiled: Compiled, pod: Pod, pod_storage: dict[str, str], tmp_path: Path
 ) -> None:
     said: dict[str, str] = {}
 

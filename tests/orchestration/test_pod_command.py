@@ -29,7 +29,9 @@ def test_pods_do_stages_and_another_run_gets_them_from_the_run_cache(
     assert git(repository, "status", "--porcelain") == ""
 
 
-def test_a_stage_whose_upstream_claims_a_success_is_refused(pod: Pod, s3: dict[str, str]) -> None:
+def test_a_stage_whose_upstream_claims_a_success_is_refused(
+    pod: Pod, pod_storage: dict[str, str]
+) -> None:
     pod.run("retraining plan --run-id three")
     with pytest.raises(AssertionError, match=r"validate left no done-manifest"):
         pod.run("retraining stage augment --run-id three")
