@@ -156,7 +156,7 @@ def test_files_of_another_model_or_damaged_ones_are_not_scored(
     for file in paths.litert.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / written["int8"].file).write_bytes(b"TFL3")
-    with pytest.raises(ArtifactError, match=r"int8\.tflite was changed"):
+    with pytest.raises(DataError, match=r"int8\.tflite is not the file that was exported"):
         read_litert(tmp_path, digest)
     (tmp_path / "facts.json").write_text("{}")
     with pytest.raises(ArtifactError, match="lacks 'files'"):
