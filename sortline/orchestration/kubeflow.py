@@ -43,7 +43,7 @@ PARAMETERS = {
 _RUN_ID = f"{GIVEN}run_id"
 _FRAMING_TIMEOUT_S = 1800
 _CRON_FIELDS = 6
-_PROGRAMS = Path(__file__).parents[1] / "infra"
+_PROGRAMS = Path("infra", "tools")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def compile_pipeline(root: Path, out: Path) -> None:
     """
     described = json.dumps(asdict(describe(root)))
     python = kfp_environment(root)
-    text = call_kfp(python, _PROGRAMS / "kubeflow_compiler.py", given=described)
+    text = call_kfp(python, root / _PROGRAMS / "kubeflow_compiler.py", given=described)
     with atomic_file(out) as partial:
         partial.write_text(text, encoding="utf-8")
 
@@ -187,6 +187,6 @@ def schedule(root: Path, recurring: Recurring) -> str:
             "package": str(package),
             "parameters": {**dict.fromkeys(PARAMETERS, ""), "recipe": recurring.recipe},
         }
-        program = _PROGRAMS / "kubeflow_schedule.py"
+        program = root / _PROGRAMS / "kubeflow_schedule.py"
         said = call_kfp(kfp_environment(root), program, given=json.dumps(asked))
     return said.splitlines()[-1]
