@@ -250,7 +250,7 @@ def test_an_operation_that_has_no_place_in_a_server_is_refused(
 SCRIPT = """
 import sys
 from pathlib import Path
-sys.path.insert(0, "tests")
+sys.path[:0] = ["tests", "tests/model"]
 from test_signature import LABELS, MAX_PIXELS, SIZE_PX, TEMPERATURE, network
 from sortline.model.saved_model import Exported, write_saved_model
 write_saved_model(Exported(network(), LABELS, TEMPERATURE, SIZE_PX, MAX_PIXELS), Path(sys.argv[1]))

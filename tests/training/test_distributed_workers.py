@@ -66,7 +66,11 @@ class Worker:
         folder.mkdir(exist_ok=True)
         distribution = {"strategy": strategy, "timeout_s": changes.pop("timeout_s", 240.0)}
         settings = {"distribution": distribution, "phase": {**_PHASE, **changes}}
-        variables = environment(TF_CPP_MIN_LOG_LEVEL="3", TF_CONFIG=json.dumps(tf_config or {}))
+        variables = environment(
+            TF_CPP_MIN_LOG_LEVEL="3",
+            TF_CONFIG=json.dumps(tf_config or {}),
+            PYTHONPATH=str(_PROGRAM.parents[1]),
+        )
         with (folder / "stderr").open("w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, str(_PROGRAM), str(folder), json.dumps(settings)],
