@@ -155,13 +155,19 @@ def _changed(folder: Path) -> dict[str, str | None]:
     }
 
 
+def list_code(folder: Path, **variables: str) -> dict[str, Any]:
+    """Run the stages of a clone that list code, which are no tasks; their locks by name."""
+    names = helpers(folder)
+    if not names:
+        return {}
+    dvc(folder, "repro", "--quiet", *names, **variables)
+    locked = read_lock(folder)
+    return {name: locked[name] for name in names}
+
+
 def identity_of(folder: Path) -> str:
     """See `graph_identity`; of a clone, in which the lists of code are made first."""
-    lists = helpers(folder)
-    if lists:
-        dvc(folder, "repro", "--quiet", *lists)
-    locked = read_lock(folder)
-    code = {out["path"]: out["md5"] for name in lists for out in locked[name]["outs"]}
+    code = {out["path"]: out["md5"] for lock in list_code(folder).values() for out in lock["outs"]}
     return graph_identity(folder, read_yaml(folder / "params.yaml"), code)
 
 

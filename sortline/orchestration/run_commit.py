@@ -1,14 +1,13 @@
 """The commit of a run: what was trained, as one commit that every clone makes alike."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from sortline.core.git import git
 from sortline.orchestration.calls import dvc
-from sortline.orchestration.clone import Clone, read_lock, write_lock
+from sortline.orchestration.clone import Clone, write_lock
 from sortline.orchestration.done_manifest import Done
 from sortline.orchestration.graph import helpers
-from sortline.orchestration.plan import Plan
+from sortline.orchestration.plan import Plan, list_code
 from sortline.orchestration.run_store import safe_name
 
 
@@ -24,28 +23,15 @@ def _commit(clone: Clone, plan: Plan, message: str) -> str:
     return git(clone.folder, "rev-parse", "HEAD").strip()
 
 
-def _lists_of_code(clone: Clone) -> dict[str, Any]:
-    """The locks of the stages that list code, which are no tasks: made here, and pushed.
-
-    Without them a person who checks the run's branch out lacks what all other stages depend on.
-    """
-    names = helpers(clone.folder)
-    if not names:
-        return {}
-    dvc(clone.folder, "repro", "--quiet", *names, **clone.environment)
-    dvc(clone.folder, "push", "--quiet", *names, **clone.environment)
-    locked = read_lock(clone.folder)
-    return {name: locked[name] for name in names}
-
-
 def commit_run(clone: Clone, plan: Plan, done: Mapping[str, Done]) -> str:
     """Commit settings, data.dvc, champion and dvc.lock of a run; the commit's hash.
 
     The same plan and manifests give the same hash: a version that was published names a commit
     that `record` pushes later.
     """
-    locked = {**_lists_of_code(clone), **{name: each.lock for name, each in done.items()}}
-    write_lock(clone.folder, locked)
+    # Without the lists of code, who checks the branch out lacks what all stages depend on.
+    listed = list_code(clone.folder, **clone.environment)
+    write_lock(clone.folder, {**listed, **{name: each.lock for name, each in done.items()}})
     return _commit(clone, plan, f"Run {plan.run_id}")
 
 
@@ -55,6 +41,8 @@ def push_run(clone: Clone, plan: Plan, summary: str) -> None:
     Raises:
         UnreachableError: the repository cannot be written to.
     """
+    if lists := helpers(clone.folder):  # The tasks have pushed what they made.
+        dvc(clone.folder, "push", "--quiet", *lists, **clone.environment)
     _commit(clone, plan, f"Record of the run {plan.run_id}\n\n{summary}")
     branch = branch_of(plan.run_id)
     # Forced: a record that is written again replaces the one of the killed try.
