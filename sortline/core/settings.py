@@ -4,9 +4,10 @@ They say where things lie outside the repository, how tasks are run, and who is 
 changes a result: what steps read through this file belongs to no step's code (core/closure.py).
 """
 
+import json
 import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, Json, NonNegativeInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -198,8 +199,25 @@ def required(field: str, example: str) -> str:
     return str(value)
 
 
-def shown(value: object) -> str:
-    """A value for people: secrets, and passwords in addresses, are masked."""
+def described() -> dict[str, dict[str, Any]]:
+    """Every variable by its name: its value for people (secrets are masked), what it is for.
+
+    Raises:
+        ParamsError: see `read_settings`.
+    """
+    settings = read_settings()
+    return {
+        variable(field): {
+            "value": _shown(getattr(settings, field)),
+            "is_set": field in settings.model_fields_set,
+            "description": about.description,
+        }
+        for field, about in Settings.model_fields.items()
+    }
+
+
+def _shown(value: object) -> str:
     if value is None:
         return ""
-    return re.sub(r"://[^/@\s]+@", "://***@", str(value))
+    text = json.dumps(value) if isinstance(value, dict) else str(value)
+    return re.sub(r"://[^/@\s]+@", "://***@", text)  # A user and a password in an address.

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sortline.core.errors import ArtifactError, GateError, RefusedError
+from sortline.core.errors import ArtifactError, GateError
 from sortline.core.files import read_json
 from sortline.core.paths import Paths
 from sortline.model.contract import model_digest
@@ -153,17 +152,3 @@ def current_blessing(paths: Paths) -> Blessing:
             f" artifacts/saved_model. Run `{made_by}`."
         )
     return blessing
-
-
-def command(paths: Paths, *, check: bool) -> None:
-    """`sortline gate`: print the verdicts; with `check`, a refusal is an error.
-
-    Raises:
-        RefusedError: a gate refuses the model, and `check` is asked for.
-        ArtifactError, GateError: see `current_blessing`.
-    """
-    blessing = current_blessing(paths)
-    Console().print(table(blessing))
-    if check and not blessing.blessed:
-        reasons = [f"  {v.gate}: {v.reason}" for v in blessing.verdicts if not v.passed]
-        raise RefusedError("\n".join([headline(blessing), *reasons]))

@@ -141,19 +141,9 @@ def use(uri: str, paths: Paths) -> tuple[Champion | None, list[str]]:
         return read_champion(paths.champion), remarks
 
 
-def _described(champion: Champion | None) -> str:
+def described(champion: Champion | None) -> str:
+    """The champion for a person."""
     if champion is None:
         return "No champion: a candidate is held to params.yaml alone."
     classes = f"{len(champion.labels)} classes: {', '.join(champion.labels)}"
     return f"Champion {champion.digest[:12]}, from {champion.uri}\n{classes}"
-
-
-def use_command(uri: str, paths: Paths) -> None:
-    """`sortline champion use`; see `use`."""
-    champion, remarks = use(uri, paths)
-    print("\n".join([_described(champion), *remarks]))
-
-
-def show_command(paths: Paths) -> None:
-    """`sortline champion show`; see `read_champion`."""
-    print(_described(read_champion(paths.champion)))

@@ -8,7 +8,7 @@ import typer
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel="Data")
 def generate(
     *,
     seed: Annotated[

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
+from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, BusyError, GateError
 from sortline.core.files import digest_tree, exclusive, write_json
 from sortline.core.paths import Paths
 from sortline.evaluation.champion import read_champion
-from sortline.evaluation.replace_champion import show_command, use, use_command
+from sortline.evaluation.replace_champion import use
 from sortline.model.contract import (
     Contract,
     Preprocessing,
@@ -231,16 +233,20 @@ def test_facts_that_say_too_little_are_refused(paths: Paths, content: object) ->
 
 
 def test_the_commands_say_which_model_it_is(
-    paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(paths.root)
+
+    def call(*arguments: str) -> str:
+        return CliRunner().invoke(app, ["champion", *arguments], catch_exceptions=False).stdout
+
     digest = make_model(tmp_path / "new")
-    use_command(str(tmp_path / "new"), paths)
-    show_command(paths)
-    said = capsys.readouterr().out
-    assert said.count(f"Champion {digest[:12]}") == 2
-    assert "2 classes: glass, metal" in said
-    use_command("none", paths)
-    assert "No champion" in capsys.readouterr().out
+    for said in (call("use", str(tmp_path / "new")), call("show")):
+        assert f"Champion {digest[:12]}" in said
+        assert "2 classes: glass, metal" in said
+    assert json.loads(call("show", "--json"))["digest"] == digest
+    assert "No champion" in call("use", "none")
+    assert json.loads(call("show", "--json")) is None
 
 
 # From a bucket, on a real server on loopback.

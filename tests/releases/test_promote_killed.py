@@ -58,7 +58,7 @@ _TOLD_TO_END = """
 import os, signal, sys
 from sortline.core.entry import exit_code_of
 from sortline.serving.version_folder import WARMUP
-from sortline.cli import releases_commands as commands
+from sortline.cli import release
 from sortline.releases import promote
 from sortline.releases.golden import read_golden
 from sortline.releases.rollout import Rollout
@@ -75,8 +75,7 @@ def and_then_a_signal(method):
 
 promote._verified, promote._label = verified, and_then_a_signal(promote._label)
 Rollout._put_file_back = and_then_a_signal(Rollout._put_file_back)
-servers = commands.Servers([sys.argv[2]])
-sys.exit(exit_code_of(lambda: commands.promote_command("2", sys.argv[1], servers, ())))
+sys.exit(exit_code_of(lambda: release.promote("2", sys.argv[1], endpoints=[sys.argv[2]])))
 """
 # The third time that the file is written moves `stable`.
 _FAST = [("step", "stable"), ("write", "3")]

@@ -14,8 +14,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
+from typer.testing import CliRunner
 
-from sortline.cli.cache import show
+from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, DataError
 from sortline.core.params import Backbone, Features
 from sortline.training import feature_cache
@@ -404,19 +405,21 @@ def test_uses_are_on_record(tmp_path: Path) -> None:
 
 
 def test_a_record_that_a_full_disk_cut_off_hides_none_of_the_others(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _compute(tmp_path, _Pixels())
-    with (tmp_path / "uses.jsonl").open("a") as file:
+    monkeypatch.setenv("SORTLINE_STATE_DIR", str(tmp_path))
+    cache = tmp_path / "features"
+    _compute(cache, _Pixels())
+    with (cache / "uses.jsonl").open("a") as file:
         file.write('{"time": 17, "fou')
-    _compute(tmp_path, _Pixels())  # Is appended to the torn line.
-    _compute(tmp_path, _Pixels())
-    assert [use["found"] for use in feature_cache.uses(tmp_path)] == [0, 10]
-    show(tmp_path)
-    assert "10 rows were computed" in " ".join(capsys.readouterr().out.split())
-    next(tmp_path.glob("*/space.json")).write_text("")
-    show(tmp_path)
-    assert "damaged" in capsys.readouterr().out
+    _compute(cache, _Pixels())  # Is appended to the torn line.
+    _compute(cache, _Pixels())
+    assert [use["found"] for use in feature_cache.uses(cache)] == [0, 10]
+    shown = CliRunner().invoke(app, ["cache"]).output
+    assert "10 rows were computed" in " ".join(shown.split())
+    next(cache.glob("*/space.json")).write_text("")
+    assert "damaged" in CliRunner().invoke(app, ["cache"]).output
+    assert json.loads(CliRunner().invoke(app, ["cache", "--json"]).output)["computed"] == 10
 
 
 def test_features_of_a_network_that_other_code_built_are_not_read(

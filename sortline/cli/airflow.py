@@ -1,23 +1,61 @@
-"""The part of the `sortline` command that a scheduler's tasks, and whoever feeds it, call."""
+"""Commands that schedulers call, and those for whoever runs Airflow or Kubeflow."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from sortline.cli.kubeflow import app as kubeflow_commands
-from sortline.cli.running_task import RunId, skip, task_of
-from sortline.cli.watch import app as watch_app
+from sortline.cli.options import AsJson, print_json
 from sortline.core.errors import ParamsError, SortlineError
 
+if TYPE_CHECKING:
+    from sortline.orchestration.settings import Settings
+
+PANEL = "Scheduling"
 app = typer.Typer()
-app.add_typer(kubeflow_commands)
-retraining_app = typer.Typer(
+retraining = typer.Typer(
     help="Do one task of a retraining run, as Airflow and pods do.", no_args_is_help=True
 )
-retraining_app.add_typer(watch_app)
-app.add_typer(retraining_app, name="retraining")
+airflow = typer.Typer(help="Run Airflow on this machine.", no_args_is_help=True)
+kubeflow = typer.Typer(
+    help="Compile or schedule the graph as a Kubeflow pipeline.", no_args_is_help=True
+)
+app.add_typer(airflow, name="airflow", rich_help_panel=PANEL)
+app.add_typer(kubeflow, name="kubeflow", rich_help_panel=PANEL)
+app.add_typer(retraining, name="retraining", rich_help_panel=PANEL)
+
+RunId = Annotated[
+    str, typer.Option("--run-id", help="The name of the run: any text that no other run has.")
+]
+
+
+@contextmanager
+def task_of(run_id: str, task: str) -> Iterator["Settings"]:
+    """The settings of a task; an error in the block is kept for the run's record."""
+    from sortline.orchestration.local_runner import end_with_parent
+    from sortline.orchestration.records import note_error
+    from sortline.orchestration.run_store import RunStore
+    from sortline.orchestration.settings import task_settings
+
+    end_with_parent()
+    settings = task_settings()
+    try:
+        yield settings
+    except SortlineError as error:
+        note_error(RunStore(settings.run_store), run_id, task, str(error))
+        raise
+
+
+def skip(reason: str) -> NoReturn:
+    """End: there is nothing to do."""
+    from sortline.orchestration.settings import SKIPPED
+
+    typer.echo(reason)
+    raise typer.Exit(SKIPPED)
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -30,7 +68,7 @@ def _changes(text: str) -> dict[str, Any]:
     return value
 
 
-@retraining_app.command("plan")
+@retraining.command("plan")
 def plan(  # noqa: PLR0913 (a command line's options)
     run_id: RunId,
     *,
@@ -80,7 +118,7 @@ def plan(  # noqa: PLR0913 (a command line's options)
         skip(f"Nothing new to train: the run {made.same_as} had it all.")
 
 
-@retraining_app.command("stage")
+@retraining.command("stage")
 def stage(
     name: Annotated[str, typer.Argument(help="The name of a stage in dvc.yaml.")], run_id: RunId
 ) -> None:
@@ -91,7 +129,7 @@ def stage(
         run_worker(name, run_id, settings)
 
 
-@retraining_app.command("features")
+@retraining.command("features")
 def features(
     part: Annotated[
         str, typer.Argument(help="Which part to compute: I/N is the I-th of N, counted from 1.")
@@ -105,24 +143,27 @@ def features(
         fill_features(part, run_id, settings)
 
 
-@retraining_app.command("blessing")
-def blessing(run_id: RunId) -> None:
-    """Show what the gates said; exit status 99 when they refused."""
+@retraining.command("blessing")
+def blessing(run_id: RunId, *, as_json: AsJson = False) -> None:
+    """Show what the gates said; exit status 99 when they refused. With --json it is always 0."""
     from sortline.orchestration.actions import blessing_of
     from sortline.orchestration.plan import read_plan
     from sortline.orchestration.run_store import RunStore
 
     with task_of(run_id, "blessing") as settings:
         store = RunStore(settings.run_store)
-        found = blessing_of(store, read_plan(store, run_id))
-    for verdict in found["verdicts"]:
+        judged = blessing_of(store, read_plan(store, run_id))
+    if as_json:
+        print_json(judged)
+        return
+    for verdict in judged["verdicts"]:
         word = "passed " if verdict["passed"] else "REFUSED"
         typer.echo(f"{word} {verdict['gate']}: {verdict['reason']}")
-    if not found["blessed"]:
+    if not judged["blessed"]:
         skip("The gates refused the model: nothing is published. This is a clean ending.")
 
 
-@retraining_app.command("act")
+@retraining.command("act")
 def act(
     name: Annotated[str, typer.Argument(help="The action: infra_validate, publish or promote.")],
     run_id: RunId,
@@ -139,7 +180,7 @@ def act(
         skip(f"{name} has nothing to do: {reason}.")
 
 
-@retraining_app.command("record")
+@retraining.command("record")
 def record(run_id: RunId) -> None:
     """Write how a run ended, and push its branch; exit status 2 when the run failed."""
     from sortline.orchestration.records import make_record, summary
@@ -151,7 +192,7 @@ def record(run_id: RunId) -> None:
     typer.echo(summary(made))
 
 
-@retraining_app.command("notify")
+@retraining.command("notify")
 def notify(run_id: RunId) -> None:
     """Say how a run ended."""
     from sortline.orchestration.notify import notify as say
@@ -160,18 +201,68 @@ def notify(run_id: RunId) -> None:
         typer.echo(say(run_id, settings))
 
 
-@retraining_app.command("compare")
-def compare(run_id: RunId) -> None:
+@retraining.command("compare")
+def compare(run_id: RunId, *, as_json: AsJson = False) -> None:
     """Show the variants of a sweep, the most accurate first."""
     from sortline.orchestration.run_store import RunStore
     from sortline.orchestration.sweep_table import compare as rows_of
     from sortline.orchestration.sweep_table import table
 
     with task_of(run_id, "compare") as settings:
-        typer.echo(table(rows_of(run_id, RunStore(settings.run_store))))
+        rows = rows_of(run_id, RunStore(settings.run_store))
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        typer.echo(table(rows))
 
 
-@app.command("data-updated")
+@retraining.command("look")
+def look(run_id: RunId) -> None:
+    """Look for new data; exit status 99 when there is none."""
+    from sortline.orchestration.announcing import look as find
+
+    with task_of(run_id, "look") as settings:
+        data = find(run_id, settings)
+    if data is None:
+        skip("No new data.")
+    typer.echo(f"New data: {data.digest}")
+
+
+@retraining.command("remember")
+def remember(run_id: RunId) -> None:
+    """Note the data that a look found as seen."""
+    from sortline.orchestration.announcing import remember as note
+
+    with task_of(run_id, "remember") as settings:
+        note(run_id, settings)
+
+
+@retraining.command("look-for-drift")
+def look_for_drift(
+    run_id: RunId,
+    *,
+    days: Annotated[int, typer.Option(min=1, help="How many days back to look.")] = 7,
+) -> None:
+    """Compare what is answered with the test split; exit status 99 when there is no drift."""
+    from sortline.orchestration.drift_watch import look_for_drift as find
+
+    with task_of(run_id, "look_for_drift") as settings:
+        verdict = find(run_id, settings, days)
+    if not verdict.drifted:
+        skip(verdict.text)
+    typer.echo(verdict.text)
+
+
+@retraining.command("alert")
+def alert(run_id: RunId) -> None:
+    """Tell people of a drift."""
+    from sortline.orchestration.drift_watch import alert as say
+
+    with task_of(run_id, "alert") as settings:
+        typer.echo(say(run_id, settings))
+
+
+@app.command("data-updated", rich_help_panel=PANEL)
 def data_updated() -> None:
     """Push the dataset that data.dvc pins, and have it retrained on."""
 
@@ -184,11 +275,7 @@ def data_updated() -> None:
     typer.echo(f"{data.digest} is the newest dataset. {wake(data)}")
 
 
-airflow_app = typer.Typer(help="Run Airflow on this machine.", no_args_is_help=True)
-app.add_typer(airflow_app, name="airflow")
-
-
-@airflow_app.command("up")
+@airflow.command("up")
 def airflow_up(
     *,
     port: Annotated[int, typer.Option(help="Port of the web page; 0: any free port.")] = 8080,
@@ -201,7 +288,7 @@ def airflow_up(
     up(Path.cwd(), port, recipe)
 
 
-@airflow_app.command("backfill")
+@airflow.command("backfill")
 def airflow_backfill(
     revisions: Annotated[list[str], typer.Argument(help="The datasets: git revisions or MD5s.")],
     *,
@@ -224,3 +311,32 @@ def airflow_backfill(
     for revision in revisions:
         conf = {"data_revision": revision, "recipe": recipe, "dry_run": True}
         typer.echo(api.trigger(DAG_ID, conf))
+
+
+@kubeflow.command("compile")
+def kubeflow_compile(
+    *,
+    out: Annotated[Path, typer.Option(help="The YAML file to write.")] = Path("pipeline.yaml"),
+) -> None:
+    """Turn dvc.yaml into a Kubeflow Pipelines YAML, for the cluster that SORTLINE_* describe."""
+    from sortline.orchestration.kubeflow import compile_pipeline
+
+    compile_pipeline(Path.cwd(), out)
+    typer.echo(out)
+
+
+@kubeflow.command("schedule")
+def kubeflow_schedule(
+    host: Annotated[str, typer.Argument(help="The address of Kubeflow Pipelines' API.")],
+    *,
+    cron: Annotated[
+        str, typer.Option(help="When to run: six fields of cron, seconds first.")
+    ] = "0 0 3 * * 1",
+    recipe: Annotated[
+        str, typer.Option(help="Lay recipes/NAME.yaml over params.yaml; empty: none.")
+    ] = "",
+) -> None:
+    """Compile, and have Kubeflow run it by the clock, in place of what it was told before."""
+    from sortline.orchestration.kubeflow import Recurring, schedule
+
+    typer.echo(schedule(Path.cwd(), Recurring(host, cron, recipe)))
