@@ -9,11 +9,15 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 COPY infra/docker/uv.lock ./
 RUN pip install --no-cache-dir --require-hashes --requirement uv.lock
-COPY pyproject.toml requirements.lock infra/tools/locked_subset.py ./
+COPY pyproject.toml requirements.lock ./
+# The part of the lock that these extras need. As a constraint the lock gives the versions; in the
+# second command also the hashes: a file that is not the locked one is refused.
 # hadolint ignore=SC2086
-RUN python locked_subset.py ${EXTRAS} > image.lock \
+RUN uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes \
+      --constraint requirements.lock ${EXTRAS} pyproject.toml > image.lock \
  && uv venv --python /usr/local/bin/python3.11 /opt/sortline \
- && uv pip sync --no-cache --require-hashes --python /opt/sortline/bin/python image.lock
+ && uv pip sync --no-cache --require-hashes --constraint requirements.lock \
+      --python /opt/sortline/bin/python image.lock
 
 FROM python:3.11.14-slim-bookworm
 # git: the DAG resolves revisions. dumb-init: the chart's commands start children.

@@ -8,13 +8,17 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 COPY infra/docker/uv.lock ./
 RUN pip install --no-cache-dir --require-hashes --requirement uv.lock
-COPY pyproject.toml requirements.lock infra/docker/cuda.lock infra/tools/locked_subset.py ./
+COPY pyproject.toml requirements.lock infra/docker/cuda.lock ./
 # No compiler is here either: a locked package without a wheel that needs one fails the build.
-RUN python locked_subset.py --extra pipeline --extra serving > image.lock \
+# The part of the lock that these extras need. As a constraint the lock gives the versions; in the
+# second command also the hashes: a file that is not the locked one is refused.
+RUN uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --generate-hashes \
+      --constraint requirements.lock --extra pipeline --extra serving pyproject.toml > image.lock \
  && case "${VARIANT}" in cpu) ;; cuda) cat cuda.lock >> image.lock ;; \
     *) echo "VARIANT is cpu or cuda, not ${VARIANT}" >&2; exit 2 ;; esac \
  && uv venv --python /usr/local/bin/python3.11 /opt/sortline \
- && uv pip sync --no-cache --require-hashes --python /opt/sortline/bin/python image.lock
+ && uv pip sync --no-cache --require-hashes --constraint requirements.lock \
+      --python /opt/sortline/bin/python image.lock
 COPY sortline /opt/sortline/lib/python3.11/site-packages/sortline
 COPY pipeline_steps /opt/sortline/lib/python3.11/site-packages/pipeline_steps
 COPY --chmod=0755 infra/docker/sortline /opt/sortline/bin/sortline

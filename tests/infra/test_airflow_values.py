@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.locks import pinned
 from helpers.rendered import INFRA, REPOSITORY, render
+from packaging.utils import canonicalize_name
 
-from infra.tools.locked_subset import read_lock
 from sortline.core.settings import read_settings
 from sortline.orchestration.settings import task_settings
 
@@ -35,8 +36,8 @@ def test_the_first_line_says_what_was_not_checked() -> None:
 
 
 def test_it_is_the_airflow_that_is_tested(values: dict[str, Any]) -> None:
-    lock = read_lock((REPOSITORY / "requirements.lock").read_text(encoding="utf-8"))
-    assert values["airflowVersion"] == lock["apache-airflow"].version
+    lock = pinned((REPOSITORY / "requirements.lock").read_text(encoding="utf-8"))
+    assert values["airflowVersion"] == lock[canonicalize_name("apache-airflow")]
     assert values["executor"] == "KubernetesExecutor"
 
 
