@@ -40,8 +40,9 @@ help: ## list the targets
 
 install: .venv/.installed ## install everything that is locked into .venv
 
-lock: | $(filter .uv/bin/uv,$(UV)) ## lock again: every extra and group, with hashes, without index addresses
-	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
+lock: | $(filter .uv/bin/uv,$(UV)) ## lock again: every extra but gpu, with hashes, without index addresses
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev \
+	  --extra pipeline --extra labels --extra serving --extra airflow-postgresql \
 	  --generate-hashes --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
 
 data/.: | .venv/.installed

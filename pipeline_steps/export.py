@@ -16,7 +16,6 @@ import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
 
-import sortline
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
 from sortline.core.files import atomic_dir, require, write_json
@@ -156,11 +155,7 @@ def describe(
         temperature=exported.temperature,
         threshold=exported.threshold,
         train_class_counts={label: int(counts.get(label, 0)) for label in exported.labels},
-        versions={
-            "sortline": sortline.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-        },
+        versions={"tensorflow": tf.__version__, "keras": keras.__version__},
         min_serving_version=min_serving_version(operations),
         model_digest="",
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+import sortline
 from sortline.client.server_config import read_config_file
 from sortline.client.server_status import StatusError
 from sortline.core.errors import ParamsError, ServingError
@@ -157,8 +158,8 @@ def _from_docker(image: str) -> Program | None:
 
 
 def _stand_in() -> Program:
-    parts = [f"{name} {importlib.metadata.version(name)}" for name in ("sortline", "tensorflow")]
-    return Program("stand-in", ", ".join(parts))
+    tensorflow = importlib.metadata.version("tensorflow")
+    return Program("stand-in", f"sortline {sortline.__version__}, tensorflow {tensorflow}")
 
 
 def choose_program(image: str = IMAGE) -> Program:
