@@ -60,7 +60,7 @@ class Catalogue:
         return all(self.models[name].available() for name in self.settings)
 
     @property
-    def hopeless(self) -> bool:
+    def will_not_recover(self) -> bool:
         """Whether a model has versions, none of which can be loaded."""
         wanted = [self.models[name] for name in self.settings]
         return any(model.failures() and not model.available() for model in wanted)

@@ -1,4 +1,4 @@
-"""The gRPC door: PredictionService and ModelService on grpc.aio.
+"""The gRPC server: PredictionService and ModelService on grpc.aio.
 
 Messages are parsed here and not by gRPC, which would call bytes that are no message UNKNOWN.
 """

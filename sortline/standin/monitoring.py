@@ -116,19 +116,19 @@ class Monitoring:
         self._registry.register(counter)
         return counter
 
-    def called(self, model: str | None, api: str, door: str, code: str, seconds: float) -> None:
+    def called(self, model: str | None, api: str, protocol: str, code: str, seconds: float) -> None:
         """A request has ended.
 
         Args:
             model: None when the server does not know it.
             api: Predict, Classify or Regress.
-            door: GRPC or REST.
+            protocol: GRPC or REST.
             code: of the status.
             seconds: from its arrival.
         """
         self._requests.add(model or _OTHER, code)
         if code == "OK":
-            self._latency.labels(model or _OTHER, api, door).observe(seconds * 1e6)
+            self._latency.labels(model or _OTHER, api, protocol).observe(seconds * 1e6)
 
     def loaded(self, path: Path, *, well: bool) -> None:
         """A version was loaded, or could not be."""

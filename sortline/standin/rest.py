@@ -1,4 +1,4 @@
-"""The REST door: predict, status and metadata, and the metrics."""
+"""The REST server: predict, status and metadata, and the metrics."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ def _as_dict(proto: Any) -> dict[str, Any]:
     )
 
 
-class RestDoor:
+class RestServer:
     """An aiohttp application over a service.
 
     Args:

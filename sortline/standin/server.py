@@ -25,7 +25,7 @@ from sortline.standin.health import health_handler
 from sortline.standin.loading import Servable, load
 from sortline.standin.monitoring import Monitoring, metrics_path
 from sortline.standin.registry import Registry
-from sortline.standin.rest import RestDoor
+from sortline.standin.rest import RestServer
 from sortline.standin.service import Service
 from sortline.standin.warmup import warm_up
 
@@ -138,8 +138,8 @@ class Server:
         return port
 
     async def _open_rest(self) -> int:
-        door = RestDoor(self._service, self._monitoring, self._metrics_path, MAX_REQUEST_BYTES)
-        self._rest = web.AppRunner(door.application, access_log=None, shutdown_timeout=_GRACE_S)
+        rest = RestServer(self._service, self._monitoring, self._metrics_path, MAX_REQUEST_BYTES)
+        self._rest = web.AppRunner(rest.application, access_log=None, shutdown_timeout=_GRACE_S)
         await self._rest.setup()
         port = self._flags.rest_api_port or 0
         try:
@@ -166,7 +166,10 @@ class Server:
             await self.registry.apply(self._first)
         except StatusError as error:
             # An empty base path is waited for, as the real server does.
-            if self.registry.catalogue.hopeless or error.code is not grpc.StatusCode.UNKNOWN:
+            if (
+                self.registry.catalogue.will_not_recover
+                or error.code is not grpc.StatusCode.UNKNOWN
+            ):
                 raise
             say(str(error))
 

@@ -1,4 +1,4 @@
-"""What the server does for a call, however the call came in: gRPC and REST are two doors to it."""
+"""What the server does for a call, whether it came by gRPC or by REST."""
 
 import functools
 import time
@@ -34,7 +34,7 @@ class Service:
         self._registry, self._pool, self._monitoring = registry, pool, monitoring
 
     @asynccontextmanager
-    async def counted(self, door: str, method: str, request: Any) -> AsyncIterator[None]:
+    async def counted(self, protocol: str, method: str, request: Any) -> AsyncIterator[None]:
         """Count a call of an inference method, and time it."""
         start, code = time.perf_counter(), "CANCELLED"
         try:
@@ -47,7 +47,7 @@ class Service:
             name = request.model_spec.name
             known = name if name in self._registry.catalogue.models else None
             took = time.perf_counter() - start
-            self._monitoring.called(known, method, door, code, took)
+            self._monitoring.called(known, method, protocol, code, took)
 
     async def infer(self, method: str, request: Any, deadline: float | None) -> bytes:
         """Predict, Classify or Regress; the serialized response.

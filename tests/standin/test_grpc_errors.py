@@ -211,7 +211,7 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("service", "name", "fields", "code", "said"), ROWS)
-def test_a_client_that_branches_on_the_code_or_the_text_branches_as_with_the_real_server(
+def test_codes_and_texts_of_errors_are_those_of_the_real_server(
     client: Client, service: str, name: str, fields: dict[str, Any], code: str, said: str
 ) -> None:
     with pytest.raises(grpc.RpcError) as error:
