@@ -4,6 +4,10 @@ The steps, each of them first in the config file and then in every replica: `loa
 beside those that are served, ask it golden requests; move the label `canary`, soak; move `stable`;
 `unload` what is not needed any more. What fails before the last step puts everything back; a
 process that is killed leaves `stable` where the file has it.
+
+The gates are enforced by `sortline publish`, which refuses a model without both blessings; here a
+version is trusted once its bytes are those on record. One that was published with `--override` is
+promoted, too, and its override is printed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +17,12 @@ from typing import Any
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError
 from sortline.model.contract import read_contract
-from sortline.releases.checking import check_version
 from sortline.releases.golden import read_golden
 from sortline.releases.history import Move, append, read_history, stables
 from sortline.releases.lineage import utc
 from sortline.releases.model_config import CANARY, STABLE
-from sortline.releases.polling import write_in_turn
-from sortline.releases.records import Record, read_record
-from sortline.releases.rollout import Fleet, Rollout, all_or_nothing, begin
+from sortline.releases.records import Record, check_version, read_record
+from sortline.releases.rollout import Fleet, Rollout, all_or_nothing, begin, write_in_turn
 from sortline.releases.soak import Soak
 from sortline.releases.store import Store
 from sortline.serving.version_folder import WARMUP
@@ -194,6 +196,11 @@ def promote(store: Store, fleet: Fleet, request: Request, step: Step = lambda _:
             the file. Everything was put back as far as the message says.
     """
     record = require_published(store, request.version)
+    if record.lineage.override is not None:
+        fleet.say(
+            f"version {record.version} was published without a blessing that is required:"
+            f" {record.lineage.override}"
+        )
     golden = _verified(store, record, fleet)
     fleet.check()
     rollout = begin(store, fleet, request.base_path)

@@ -16,7 +16,6 @@ from sortline.core.errors import BusyError, RefusedError, ReleaseError
 from sortline.core.params import Publish
 from sortline.core.paths import Paths
 from sortline.releases.admission import Candidate, admit, read_candidate
-from sortline.releases.checking import check_files, digests, version_digest
 from sortline.releases.claims import (
     Claim,
     Publisher,
@@ -37,8 +36,11 @@ from sortline.releases.open_store import open_store
 from sortline.releases.records import (
     Record,
     change_state,
+    check_files,
+    digests,
     published_versions,
     read_records,
+    version_digest,
 )
 from sortline.releases.store import GRAPH, Limits, Store
 

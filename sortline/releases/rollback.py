@@ -5,14 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError
-from sortline.releases.checking import check_version
 from sortline.releases.golden import read_golden
 from sortline.releases.history import Move, append, read_history, stables
 from sortline.releases.lineage import utc
 from sortline.releases.model_config import CANARY, STABLE
-from sortline.releases.polling import write_in_turn
 from sortline.releases.promote import require_published, unload
-from sortline.releases.rollout import Fleet, Rollout, States, all_or_nothing, begin
+from sortline.releases.records import check_version
+from sortline.releases.rollout import Fleet, Rollout, States, all_or_nothing, begin, write_in_turn
 from sortline.releases.store import Store
 from sortline.serving.version_folder import WARMUP
 

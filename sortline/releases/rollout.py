@@ -2,13 +2,18 @@
 
 Before each step the file says what the step makes true; then every replica is brought to it. A
 replica that starts anew, whenever, comes up with what the file says.
+
+Servers may also read the file themselves, every so many seconds. One that reads a file in which a
+label moves to a version that it does not serve refuses the whole file, and loads nothing
+(`UpdateModelVersionLabelMap` in TensorFlow Serving's server_core.cc comes before everything else).
+So a version is named in the file first, and gets its labels later.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError, SortlineError
 from sortline.core.params import Promote
@@ -17,10 +22,13 @@ from sortline.releases.endpoints import (
     State,
     available,
     converge,
+    left,
     wait_available,
 )
 from sortline.releases.golden import probe
 from sortline.releases.model_config import (
+    CANARY,
+    STABLE,
     Served,
     base_path_in,
     labels_in,
@@ -29,12 +37,48 @@ from sortline.releases.model_config import (
     to_text,
     with_served,
 )
-from sortline.releases.polling import follow
 from sortline.releases.store import CONFIG, Small, Store
+
+_PAUSE_S: Final = 0.2
+
 
 Say = Callable[[str], None]
 States = Mapping[str, Mapping[int, State]]
 """Of versions, by their number, by replica."""
+
+
+def follow(replica: Replica, config: Any, model: str, deadline: float, poll_s: float) -> None:
+    """Wait until a replica that reads the config file serves what it says of a model.
+
+    Args:
+        replica: who.
+        config: what the file says.
+        model: its name.
+        deadline: of `time.monotonic`.
+        poll_s: after which it has surely read the file, and an old failure is a new one.
+
+    Raises:
+        ServingError: it cannot load a version, or does not come to that in time.
+    """
+    served = served_by(config, model) or Served()
+    before = replica.states(model, deadline)
+    for version in sorted(served.versions):
+        wait_available(replica, model, version, deadline, before.get(version), poll_s)
+    for label, version in sorted(served.labels.items()):
+        _wait_labelled(replica, model, label, version, deadline)
+
+
+def _wait_labelled(replica: Replica, model: str, label: str, version: int, deadline: float) -> None:
+    while (labelled := replica.labelled(model, label, deadline)) != version:
+        if time.monotonic() >= deadline:
+            raise ServingError(
+                "DEADLINE_EXCEEDED",
+                replica.target,
+                f"{replica.target}: {label} of {model} is {labelled or 'no version'} and not"
+                f" {version} in time. It has to poll {CONFIG}, more often than promote.deadline_s"
+                " (--model_config_file_poll_wait_seconds).",
+            )
+        time.sleep(min(_PAUSE_S, left(deadline)))
 
 
 @dataclass(frozen=True)
@@ -228,3 +272,32 @@ def all_or_nothing(rollout: Rollout) -> Iterator[None]:
             raise type(error)(f"{error} {said}") from error
         rollout.fleet.say(said)
         raise
+
+
+def write_in_turn(rollout: Rollout, version: int, keep: Collection[int]) -> None:
+    """Make a version canary and stable in the file alone; nobody is asked whether it serves.
+
+    Args:
+        rollout: without replicas.
+        version: which.
+        keep: versions that stay loaded without a label.
+
+    Raises:
+        BusyError, ReleaseError: the file cannot be written.
+    """
+    fleet, before = rollout.fleet, rollout.before
+    if version not in before.versions and before.versions:
+        rollout.apply(before.with_loaded(version), fleet.deadline())
+        poll_s = fleet.settings.poll_s
+        fleet.say(
+            f"{CONFIG} names version {version}; its labels move in {poll_s:g} s (promote.poll_s),"
+            " when all servers have read that: they refuse a label of a version that they lack"
+        )
+        time.sleep(poll_s)
+    labelled = rollout.now.with_loaded(version).with_labels(**{CANARY: version, STABLE: version})
+    rollout.apply(labelled.with_only(*keep), fleet.deadline())
+    fleet.say(
+        f"{rollout.store.address}/{CONFIG} names version {version} as stable. Servers that poll it"
+        " follow (--model_config_file_poll_wait_seconds); none was asked, as there are no"
+        " --endpoints"
+    )

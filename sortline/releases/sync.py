@@ -14,22 +14,20 @@ import argparse
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import text_format
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
-from sortline.client.messages import message
 from sortline.core.entry import exit_code_of
 from sortline.core.errors import ReleaseError, SortlineError
 from sortline.core.files import atomic_dir, remove, write_text
-from sortline.releases.checking import check_files
+from sortline.releases.model_config import Served, parse_config, served_by, to_text, with_served
 from sortline.releases.open_store import open_store
-from sortline.releases.records import read_record
+from sortline.releases.records import check_files, read_record
 from sortline.releases.store import CONFIG, Limits, Store
 
 _LIMITS: Final = Limits(timeout_s=30.0, attempts=3)
@@ -46,7 +44,7 @@ class Wanted:
     """
 
     versions: frozenset[int]
-    labels: dict[str, int]
+    labels: Mapping[str, int]
     text: str
 
 
@@ -61,30 +59,19 @@ def localised(data: bytes, model: str, base_path: Path) -> Wanted:
     Raises:
         ReleaseError: it is not such a file, or it leaves the versions to what a folder holds.
     """
-    config: Any = message("tensorflow.serving.ModelServerConfig")()
-    try:
-        text_format.Parse(data.decode(), config)
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise _unusable(f"it is no ModelServerConfig ({error})") from error
-    models = config.model_config_list.config
-    if [each.name for each in models] != [model]:
-        raise _unusable(f"it names {[each.name for each in models]} and not {model!r} alone")
-    versions = frozenset(models[0].model_version_policy.specific.versions)
-    if not versions:
+    config = parse_config(data, f"{CONFIG} in the store")
+    names = [entry.name for entry in config.model_config_list.config]
+    if names != [model]:
+        raise _unusable(f"it names {names} and not {model!r} alone")
+    served = served_by(config, model)
+    if served is None or not served.versions:
         raise _unusable("it names no specific versions")
-    models[0].base_path = str(base_path)
-    return Wanted(versions, dict(models[0].version_labels), text_format.MessageToString(config))
+    return _with_text(config, model, base_path, served)
 
 
-def _with_old_labels(wanted: Wanted, laid: Wanted) -> Wanted:
-    """Every version that is wanted or laid, under the labels that are laid."""
-    config: Any = message("tensorflow.serving.ModelServerConfig")()
-    text_format.Parse(wanted.text, config)
-    model, versions = config.model_config_list.config[0], wanted.versions | laid.versions
-    model.model_version_policy.specific.versions[:] = sorted(versions)
-    model.version_labels.clear()
-    model.version_labels.update(laid.labels)
-    return Wanted(versions, laid.labels, text_format.MessageToString(config))
+def _with_text(config: Any, model: str, base_path: Path, served: Served) -> Wanted:
+    text = to_text(with_served(config, model, str(base_path), served)).decode()
+    return Wanted(served.versions, served.labels, text)
 
 
 def _unusable(why: str) -> ReleaseError:
@@ -156,8 +143,12 @@ class Replica:
         if not self._file.exists():  # A server that starts may be given everything at once.
             return wanted
         laid = localised(self._file.read_bytes(), self.model, self._base_path)
-        known = laid.versions.issuperset(wanted.labels.values())
-        return wanted if known else _with_old_labels(wanted, laid)
+        if laid.versions.issuperset(wanted.labels.values()):
+            return wanted
+        # Every version that is wanted or laid, under the labels that are laid.
+        config = parse_config(wanted.text.encode(), CONFIG)
+        served = Served(wanted.versions | laid.versions, laid.labels)
+        return _with_text(config, self.model, self._base_path, served)
 
     def _lay(self, wanted: Wanted) -> None:
         if not self._file.exists() or self._file.read_text(encoding="utf-8") != wanted.text:
@@ -191,7 +182,7 @@ class Figures:
         """A pass changed nothing."""
         self._passes.labels("failed").inc()
 
-    def done(self, model: str, labels: dict[str, int]) -> None:
+    def done(self, model: str, labels: Mapping[str, int]) -> None:
         """A pass brought everything that these labels name."""
         self._passes.labels("done").inc()
         self._done.set_to_current_time()

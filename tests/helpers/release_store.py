@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from sortline.releases.checking import digests, version_digest
 from sortline.releases.lineage import LINEAGE, Lineage, Made
-from sortline.releases.records import Record
+from sortline.releases.records import Record, digests, version_digest
 from sortline.releases.store import CONFIG, record_name
 
 MODEL = "sortline"

@@ -9,13 +9,14 @@ from helpers.promotion_parts import SOAK, Meddler, Releases
 from helpers.release_parts import settings
 
 from sortline.core.errors import ParamsError, RefusedError
-from sortline.releases.pages import (
+from sortline.releases.soak import (
     Counts,
+    Tally,
+    compare,
     compare_counts,
     parse_counts,
     read_counts,
 )
-from sortline.releases.soak import Tally, compare
 
 pytest_plugins = ["helpers.release_fixtures", "helpers.promotion_fixtures"]
 

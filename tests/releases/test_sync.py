@@ -112,7 +112,7 @@ def test_nothing_promoted_yet_is_said(store: Path, opened: Store, seen: Path) ->
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("model_config_list {", "no ModelServerConfig"),
+        ("model_config_list {", "not the text of a ModelServerConfig"),
         ("", "and not 'sortline' alone"),
         ('model_config_list { config { name: "other" } }', "names .*other"),
         ('model_config_list { config { name: "sortline" } }', "no specific versions"),
