@@ -93,6 +93,17 @@ def test_a_newer_version_does_not_stay_loaded_when_an_older_one_is_promoted(
     assert releases.rollback() == (1, 2)
 
 
+def test_promoting_a_version_published_by_override_says_so(
+    releases: Releases, models: list[Path]
+) -> None:
+    releases.promote(1, targets=())
+    assert not any("without a blessing" in line for line in releases.said)
+    releases.candidates.take(models[2])
+    version = releases.candidates.publish(releases.store, override="no server here").version
+    releases.promote(version, targets=())
+    assert any("without a blessing" in s and "no server here" in s for s in releases.said)
+
+
 def test_clients_of_stable_never_miss_an_answer(releases: Releases, models: list[Path]) -> None:
     releases.promote(1)
     stop, faults, seen = threading.Event(), [], set()
