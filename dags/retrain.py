@@ -27,6 +27,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Label, Param, TriggerRule
 
+from sortline.core.graph import edges, read_graph
 from sortline.core.settings import read_settings
 from sortline.orchestration.airflow_tasks import (
     DATASET,
@@ -37,7 +38,6 @@ from sortline.orchestration.airflow_tasks import (
     add_mapped,
     stage_command,
 )
-from sortline.orchestration.graph import edges, read_graph
 from sortline.orchestration.settings import project_root
 from sortline.orchestration.task_commands import plan_arguments, record_arguments
 

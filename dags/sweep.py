@@ -20,6 +20,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, TriggerRule, task, task_group
 
+from sortline.core.graph import edges, read_graph
 from sortline.orchestration.airflow_tasks import (
     POOLS,
     RETRIES,
@@ -28,7 +29,6 @@ from sortline.orchestration.airflow_tasks import (
     add,
     stage_command,
 )
-from sortline.orchestration.graph import edges, read_graph
 from sortline.orchestration.settings import project_root
 
 PARAMS = {

@@ -10,6 +10,7 @@ Reads pipeline_steps/, sortline/, plugins/ and params.yaml of the current folder
 """
 
 import ast
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -194,5 +195,11 @@ def write(root: Path) -> None:
             (folder / f"{step}.txt").write_text(text, encoding="utf-8")
 
 
+def show(root: Path) -> None:
+    """Print, as JSON, what `write` would write under the settings that stdin gives as JSON."""
+    print(json.dumps(listing(root, json.load(sys.stdin))))
+
+
 if __name__ == "__main__":
-    sys.exit(exit_code_of(lambda: write(Path.cwd())))
+    step = show if sys.argv[1:] == ["--print"] else write
+    sys.exit(exit_code_of(lambda: step(Path.cwd())))

@@ -1,59 +1,44 @@
-"""Git, called one way: with a time limit, nobody asked for a password, and who commits named."""
+"""Git: for what has to work, and for records and reports, which do without where it does not."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sortline.core.errors import UnreachableError
+from sortline.core.errors import SortlineError, UnreachableError
+from sortline.core.programs import MINUTES_30, captured
 
-_TIMEOUT_S: Final = 30.0
-_IDENTITY: Final = {"NAME": "sortline", "EMAIL": "sortline@localhost"}
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """This process's variables; `python` is this one, and git asks nobody who commits."""
-    kept = dict(os.environ)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    identity = {
-        f"GIT_{role}_{part}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for part, value in _IDENTITY.items()
-    }
-    quiet = {"DVC_NO_ANALYTICS": "true", "GIT_TERMINAL_PROMPT": "0"}
-    return {**kept, **identity, **quiet, "PATH": path, **extra}
+_ASKING_S: Final = 30.0
 
 
-def git(folder: Path, *arguments: str, **extra: str) -> str:
-    """What a git command prints. It has no time limit: a clone takes as long as it takes.
+def git(
+    folder: Path,
+    *arguments: str,
+    error: type[SortlineError] = UnreachableError,
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """What a git command prints.
+
+    Args:
+        folder: where it runs.
+        arguments: of git.
+        error: what a failure is raised as; by default, that it may work when it is run again.
+        variables: of the environment, besides its own.
 
     Raises:
-        UnreachableError: it failed.
+        SortlineError: it failed.
     """
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env=environment(**extra),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = captured(folder, ["git", *arguments], timeout_s=MINUTES_30, **(variables or {}))
     if done.returncode != 0:
-        raise UnreachableError(f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}")
-    return done.stdout
+        message = done.stderr.decode(errors="replace").strip()
+        raise error(f"`git {' '.join(arguments)}` failed: {message}")
+    return done.stdout.decode(errors="surrogateescape")
 
 
 def ask_git(folder: Path, *arguments: str) -> bytes | None:
-    """What a git command prints, for records that do without; None where it fails or hangs."""
+    """What a git command prints; None where it fails or hangs, or there is no git."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = captured(folder, ["git", *arguments], timeout_s=_ASKING_S)
+    except SortlineError:
         return None
     return done.stdout if done.returncode == 0 else None
 

@@ -5,15 +5,14 @@ leaves the old champion. DVC keeps the model (experiments and fresh clones get i
 its address; what git keeps is staged, because `dvc exp run --temp` copies only what git knows.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
-from sortline.core.errors import ArtifactError, GateError, ParamsError
+from sortline.core.dvc import dvc_output
+from sortline.core.errors import ArtifactError, GateError, ParamsError, SortlineError
 from sortline.core.files import atomic_dir, exclusive, write_json
+from sortline.core.git import git
 from sortline.core.paths import Paths
 from sortline.core.storage import is_remote, open_storage
 from sortline.evaluation.champion import FACTS, MODEL, NONE, Champion, read_champion
@@ -68,34 +67,22 @@ def fetch(uri: str, target: Path) -> Champion:
     return Champion(target, uri, digest, read_contract(target).labels)
 
 
-def _called(command: list[str], root: Path) -> str | None:
-    """What a command says on stderr when it fails; None when it does not."""
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "true"}
-    try:
-        done = subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        return str(error)
-    return (done.stderr.strip() or f"exit code {done.returncode}") if done.returncode else None
-
-
 def _is_below(folder: str, root: Path) -> bool:
     return any((parent / folder).exists() for parent in [root, *root.parents])
 
 
 def _give_to_dvc(root: Path) -> None:
-    command = [sys.executable, "-m", "dvc", "add", "--quiet", f"{_INCOMING}/{MODEL}"]
-    if fault := _called(command, root):
-        raise ArtifactError(f"`dvc add` failed: {fault}. {_KEPT}")
+    try:
+        dvc_output(root, "add", "--quiet", f"{_INCOMING}/{MODEL}", error=ArtifactError)
+    except ArtifactError as error:
+        raise ArtifactError(f"{error} {_KEPT}") from error
 
 
-def _stage(paths: Paths) -> str | None:
-    """Tell git; what it says when it does not take it."""
+def _stage(paths: Paths) -> None:
     # `core.autostage` makes DVC stage the folder under its first name.
-    forget = ["git", "rm", "-r", "-q", "--cached", "--ignore-unmatch", "--", _INCOMING]
-    add = ["git", "add", "-A", "--", paths.champion.name]
-    return _called(forget, paths.root) or _called(add, paths.root)
+    forget = ("rm", "-r", "-q", "--cached", "--ignore-unmatch", "--", _INCOMING)
+    git(paths.root, *forget, error=ArtifactError)
+    git(paths.root, "add", "-A", "--", paths.champion.name, error=ArtifactError)
 
 
 def _portable(uri: str, root: Path) -> str:
@@ -132,12 +119,12 @@ def use(uri: str, paths: Paths) -> tuple[Champion | None, list[str]]:
             _fill(folder, uri, paths.root)
         remarks = []
         if _is_below(".git", paths.root):
-            fault = _stage(paths)
-            remarks.append(
-                f"git could not stage {paths.champion.name}/ ({fault}): run `git add -A champion`"
-                if fault
-                else "staged in git; commit it, and run `dvc repro` to gate against it"
-            )
+            try:
+                _stage(paths)
+                remarks.append("staged in git; commit it, and run `dvc repro` to gate against it")
+            except SortlineError as error:
+                advice = "run `git add -A champion`"
+                remarks.append(f"git could not stage {paths.champion.name}/ ({error}): {advice}")
         return read_champion(paths.champion), remarks
 
 

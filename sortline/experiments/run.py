@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,17 +19,17 @@ from typing import Any
 
 import psutil
 
-from sortline.core.dvc import graph_identity
+from sortline.core.dvc import dvc_output
 from sortline.core.errors import DataError, ParamsError, SortlineError
 from sortline.core.files import (
     atomic_dir,
     exclusive,
-    sha256_file,
     write_json,
 )
 from sortline.core.git import git
 from sortline.core.params import Params, overlay, parse_params, read_yaml
 from sortline.core.paths import Paths
+from sortline.experiments.identity import identity_of
 
 _BROUGHT = (
     "artifacts/saved_model",
@@ -130,23 +129,16 @@ def plan(root: Path, recipe: str | None, laid: Mapping[str, Any] | None = None) 
     laid = own if laid is None else laid
     settings = overlay(base, laid)
     _check(settings, recipe)
-    identity = graph_identity(root, settings, _code(root))
     name = recipe or _NO_RECIPE
+    identity = identity_of(root, settings)
     return Experiment(name, f"{name}-{identity[:10]}", tuple(overrides_of(base, laid)))
-
-
-def _code(root: Path) -> dict[str, str]:
-    """What each step of this checkout can reach, as the stage `code` lists it."""
-    command = [sys.executable, "-m", "sortline.core.closure"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SortlineError(f"The code of the steps cannot be listed: {done.stderr.strip()}")
-    return {path.name: sha256_file(path) for path in sorted((root / "code").iterdir())}
 
 
 def find(root: Path, experiment: Experiment) -> str | None:
     """The commit of the experiment if it was run before, in whatever branch."""
-    refs = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps")
+    refs = git(
+        root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps", error=SortlineError
+    )
     for line in refs.splitlines():
         commit, ref = line.split(" ", 1)
         if ref.rsplit("/", 1)[-1] == experiment.name:
@@ -180,11 +172,7 @@ def check_data(root: Path) -> None:
             " one with `sortline generate`, or bring your own with `sortline ingest SRC`; then"
             " `dvc add data`."
         )
-    command = [sys.executable, "-m", "dvc", "status", "--json", "data.dvc"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise DataError(f"`dvc status data.dvc` failed: {done.stderr.strip()}")
-    if json.loads(done.stdout or "{}"):
+    if json.loads(dvc_output(root, "status", "--json", "data.dvc", error=DataError) or "{}"):
         raise DataError(
             "data/ is not what data.dvc pins: a run would not see your changes. Run `dvc add data`"
             " to pin it as it is, or `dvc checkout data.dvc` to go back."

@@ -1,10 +1,9 @@
 """A clone of the repository for a dataset that is not the one it pins."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from sortline.core.dvc import dvc_output
 from sortline.core.errors import DataError, SortlineError
 from sortline.core.files import sha256_json
 from sortline.core.git import git
@@ -45,15 +44,13 @@ def workspace_for(root: Path, data: Path) -> Path:
     folder = root / FOLDER / "data" / _listing(data)[:12]
     if not (folder / ".git").is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        git(root, "clone", "--quiet", "--no-hardlinks", str(root.resolve()), str(folder))
-    git(folder, "pull", "--quiet", "--ff-only")
+        clone = ("clone", "--quiet", "--no-hardlinks", str(root.resolve()), str(folder))
+        git(root, *clone, error=SortlineError)
+    git(folder, "pull", "--quiet", "--ff-only", error=SortlineError)
     if not (folder / "data").is_dir():
         (folder / "data").mkdir()
         link_tree(data, folder / "data")
-        add = [sys.executable, "-m", "dvc", "add", "--quiet", "data"]
-        done = subprocess.run(add, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise SortlineError(f"`dvc add data` failed: {done.stderr.strip()[-400:]}")
+        dvc_output(folder, "add", "--quiet", "data")
     shutil.copyfile(root / "params.yaml", folder / "params.yaml")
     shutil.copytree(root / "recipes", folder / "recipes", dirs_exist_ok=True)
     return folder

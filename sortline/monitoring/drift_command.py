@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from sortline.core.dvc import read_pin
+from sortline.core.dvc import first_out, read_pin
 from sortline.core.errors import DataError, ParamsError
 from sortline.core.label_files import known_labels
 from sortline.core.log_files import open_log
@@ -130,7 +130,7 @@ def _pinned(content: Any) -> str | None:
             deps = content["stages"]["validate"]["deps"]
             found = next(each["md5"] for each in deps if each["path"] == "data")
         else:
-            found = content["outs"][0]["md5"]
+            found = first_out(content)["md5"]
     except (KeyError, IndexError, TypeError, StopIteration):
         return None
     return str(found) if found else None

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sortline.core.errors import ArtifactError
-from sortline.orchestration.calls import answer, dvc, require, sortline
+from sortline.core.graph import read_graph
 from sortline.orchestration.clone import Clone, cloned
 from sortline.orchestration.done_manifest import Done, find_done
-from sortline.orchestration.graph import read_graph
 from sortline.orchestration.plan import Plan, place_of, read_plan
 from sortline.orchestration.run_commit import commit_run
 from sortline.orchestration.run_store import RunStore, safe_name
@@ -111,10 +110,18 @@ def _arguments(name: str, plan: Plan, store: RunStore, settings: Settings) -> li
     return ["promote", str(published["version"]), str(settings.releases), *servers]
 
 
+def _do(clone: Clone, name: str, arguments: list[str]) -> dict[str, Any]:
+    """What an action answers; {} when it answers nothing that another one needs."""
+    if name == "publish":
+        return dict(clone.answer(*arguments))
+    clone.sortline(*arguments)
+    return {}
+
+
 def _bring(clone: Clone, action: Action, plan: Plan, store: RunStore) -> None:
     commit_run(clone, plan, all_done(store, plan, clone))
     if action.needs:
-        dvc(clone.folder, "pull", "--quiet", *action.needs, **clone.environment)
+        clone.dvc("pull", "--quiet", *action.needs)
     store.get(f"{place_of(plan.run_id)}/files", clone.folder)
 
 
@@ -142,13 +149,7 @@ def act(name: str, run_id: str, settings: Settings) -> str | None:
             arguments = _arguments(name, plan, store, settings)
             with cloned(settings, place, plan.revision, plan.files) as clone:
                 _bring(clone, ACTIONS[name], plan, store)
-                if name == "publish":
-                    result = answer(clone.folder, (0,), *arguments, **clone.environment)
-                    print(f"{result['store']}/{result['version']} is published.")
-                else:
-                    done = sortline(clone.folder, *arguments, **clone.environment)
-                    require(done, f"`sortline {' '.join(arguments)}`")
-                    result = {"said": done.said}
+                answer = _do(clone, name, arguments)
                 _keep(clone, ACTIONS[name], plan, store)
-            store.write(acted_name(run_id, name), result)
+            store.write(acted_name(run_id, name), answer)
     return None

@@ -12,9 +12,9 @@ from typing import Any
 from airflow.sdk import Asset, TriggerRule, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from sortline.core.graph import Stage
 from sortline.core.settings import read_settings
 from sortline.orchestration import local_runner
-from sortline.orchestration.graph import Stage
 from sortline.orchestration.pod_spec import Duty
 from sortline.orchestration.task_commands import stage_arguments
 

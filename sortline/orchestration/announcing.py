@@ -7,7 +7,6 @@ from sortline.core.dvc import Pin, read_pin
 from sortline.core.errors import ParamsError, UnreachableError
 from sortline.core.settings import read_settings
 from sortline.orchestration.airflow_api import AirflowApi
-from sortline.orchestration.calls import dvc
 from sortline.orchestration.clone import cloned, write_files
 from sortline.orchestration.data_revision import CURRENT, choose
 from sortline.orchestration.plan import place_of
@@ -45,7 +44,7 @@ def publish_data(root: Path, settings: Settings) -> Pin:
     with cloned(own_cache, f"data-{data.digest[:12]}", "HEAD", {}) as clone:
         committed = read_pin(clone.folder / "data.dvc")
         write_files(clone.folder, {"data.dvc": data.text})
-        dvc(clone.folder, "push", "--quiet", "data.dvc")
+        clone.dvc("push", "--quiet", "data.dvc")
     told = {"data_dvc": data.text, "replaces": committed.digest}
     RunStore(settings.run_store).write(CURRENT, told)
     return data

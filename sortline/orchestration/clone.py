@@ -1,17 +1,19 @@
 """Throw-away clones: two tasks never share a working tree, so DVC's lock never collides."""
 
+import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
+from sortline.core import dvc as dvc_commands
 from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.core.files import remove
 from sortline.core.git import git
+from sortline.core.programs import MINUTES_30, Ended, captured, last_lines, streamed
 from sortline.orchestration.settings import Settings
 
 _CONFIG = """\
@@ -32,15 +34,39 @@ _CONFIG = """\
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone of the repository, and where its state is."""
+    """A clone of the repository, where its state is, and the commands of its own code."""
 
     folder: Path
     state: Path
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a command in it needs besides the process's own variables."""
-        return {"SORTLINE_STATE_DIR": str(self.state)}
+    def dvc(self, *arguments: str) -> None:
+        """Run a DVC command; it fails as `core.dvc.dvc` does."""
+        dvc_commands.dvc(self.folder, *arguments, SORTLINE_STATE_DIR=str(self.state))
+
+    def run(self, module: str, *arguments: str) -> Ended:
+        """Run a module of the clone's code, as `python -m` does."""
+        command = [sys.executable, "-m", module, *arguments]
+        return streamed(self.folder, command, SORTLINE_STATE_DIR=str(self.state))
+
+    def sortline(self, *arguments: str) -> None:
+        """Run a command of `sortline`; it fails as `Ended.require` does."""
+        self.run("sortline", *arguments).require(f"`sortline {' '.join(arguments)}`")
+
+    def answer(self, *arguments: str, statuses: tuple[int, ...] = (0,)) -> Any:
+        """What a command of `sortline` answers with --json; it fails as `Ended.require` does.
+
+        Args:
+            arguments: of `sortline`, without --json.
+            statuses: exit statuses with which there is an answer.
+        """
+        command = [sys.executable, "-m", "sortline", *arguments, "--json"]
+        state = str(self.state)
+        done = captured(self.folder, command, timeout_s=MINUTES_30, SORTLINE_STATE_DIR=state)
+        print(done.stderr.decode(errors="replace"), end="", flush=True)
+        if done.returncode not in statuses:
+            ended = Ended(done.returncode, last_lines(done.stderr))
+            ended.require(f"`sortline {' '.join(arguments)}`")
+        return json.loads(done.stdout)
 
 
 def commit_of(folder: Path, revision: str) -> str:
@@ -76,21 +102,6 @@ def write_files(folder: Path, files: Mapping[str, str | None]) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-
-
-def write_lock(folder: Path, stages: Mapping[str, Any]) -> None:
-    """Write a dvc.lock that holds exactly these stages, the same bytes for the same stages."""
-    with (folder / "dvc.lock").open("w", encoding="utf-8") as file:
-        YAML().dump({"schema": "2.0", "stages": dict(stages)}, file)
-
-
-def read_lock(folder: Path) -> dict[str, Any]:
-    """The stages of dvc.lock; none when there is no such file."""
-    path = folder / "dvc.lock"
-    if not path.is_file():
-        return {}
-    stages: dict[str, Any] = YAML(typ="safe").load(path)["stages"]
-    return stages
 
 
 def _fetch_at(settings: Settings, folder: Path, revision: str) -> None:

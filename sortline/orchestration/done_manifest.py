@@ -5,7 +5,7 @@ from typing import Any
 
 from sortline.core.errors import ArtifactError
 from sortline.core.files import sha256_json
-from sortline.orchestration.graph import Stage
+from sortline.core.graph import Stage
 from sortline.orchestration.plan import Plan, place_of
 from sortline.orchestration.run_store import RunStore
 

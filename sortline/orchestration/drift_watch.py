@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sortline.core.errors import ArtifactError
-from sortline.orchestration.calls import answer, dvc
 from sortline.orchestration.clone import Clone, cloned, write_files
 from sortline.orchestration.data_revision import choose
 from sortline.orchestration.notify import post
@@ -36,7 +35,7 @@ class Look:
 
 def _stable(here: Clone, releases: str) -> dict[str, Any] | None:
     """The version that clients get who ask for `stable`, with its lineage; None: there is none."""
-    versions = answer(here.folder, (0,), "releases", releases)["versions"]
+    versions = here.answer("releases", releases)["versions"]
     return next((each for each in versions if "stable" in each["labels"]), None)
 
 
@@ -52,7 +51,7 @@ def _commit_of(version: dict[str, Any]) -> str:
 
 def _bring(here: Clone, model: Clone, store: RunStore) -> None:
     """Its evaluation into the model's clone; the newest dataset's name into the other."""
-    dvc(model.folder, "pull", "--quiet", *_REFERENCE, **model.environment)
+    model.dvc("pull", "--quiet", *_REFERENCE)
     write_files(here.folder, {"data.dvc": choose(here.folder, "", store).text})
 
 
@@ -61,7 +60,7 @@ def _judged(here: Clone, model: Clone, settings: Settings, version: int, days: i
     window = ("--since", since.isoformat(timespec="seconds"), "--version", str(version))
     reference = ("--reference", str(model.folder / "reports" / "evaluation"))
     log = str(settings.prediction_log)
-    found = answer(here.folder, _VERDICTS, "drift", log, *reference, *window)
+    found = here.answer("drift", log, *reference, *window, statuses=_VERDICTS)
     text = (
         f"Version {version}, the last {days} days: {found['verdict']} ({found['reason']})."
         f" To retrain on: {found['retrain_reason']}."

@@ -1,12 +1,11 @@
 """A training's other workers: each in a clone of its own, beside the chief's; they keep nothing."""
 
 import os
-import sys
 
-from sortline.orchestration.calls import dvc, require, stream
-from sortline.orchestration.clone import Clone, cloned, write_lock
+from sortline.core.dvc import write_lock
+from sortline.core.graph import Stage, closure, read_graph, stage_of
+from sortline.orchestration.clone import Clone, cloned
 from sortline.orchestration.done_manifest import Done, find_done, require_done
-from sortline.orchestration.graph import Stage, closure, read_graph, stage_of
 from sortline.orchestration.plan import Plan, read_plan
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
@@ -18,7 +17,7 @@ def _bring_inputs(clone: Clone, stage: Stage, above: dict[str, Done]) -> None:
     write_lock(clone.folder, {name: done.lock for name, done in above.items()})
     # What git does not have of a stage's deps, DVC has.
     wanted = [dep for dep in stage.deps if not (clone.folder / dep).exists()]
-    dvc(clone.folder, "pull", "--quiet", *wanted, **clone.environment)
+    clone.dvc("pull", "--quiet", *wanted)
 
 
 def _follow(clone: Clone, settings: Settings, plan: Plan, name: str) -> None:
@@ -28,8 +27,7 @@ def _follow(clone: Clone, settings: Settings, plan: Plan, name: str) -> None:
     _bring_inputs(clone, stage, above)
     bring_features(clone, settings)
     # Not by DVC: it would take the result from its cache, and leave the chief waiting.
-    command = [sys.executable, "-m", f"pipeline_steps.{name}"]
-    require(stream(clone.folder, command, **clone.environment), f"The worker's {name}")
+    clone.run(f"pipeline_steps.{name}").require(f"The worker's {name}")
 
 
 def run_worker(name: str, run_id: str, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sortline.core.errors import ParamsError
 from sortline.core.files import atomic_file
-from sortline.orchestration.graph import Stage, read_graph
+from sortline.core.graph import Stage, read_graph
 from sortline.orchestration.kfp_environment import call_kfp, kfp_environment
 from sortline.orchestration.pod_spec import (
     COMMAND,

@@ -1,7 +1,6 @@
 """What a run trains, decided once: revision, settings, data, champion; and whether it is new."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,18 +10,20 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sortline.core.dvc import graph_identity, read_pin
+from sortline.core.dvc import read_pin
 from sortline.core.errors import ArtifactError, ParamsError
 from sortline.core.files import write_text
-from sortline.core.git import environment, git
+from sortline.core.git import git
 from sortline.core.params import overlay, read_yaml
+from sortline.core.programs import captured, last_lines
+from sortline.experiments.identity import identity_of
 from sortline.experiments.run import recipe_file
-from sortline.orchestration import data_revision
-from sortline.orchestration.calls import dvc, require, sortline
-from sortline.orchestration.clone import Clone, cloned, read_lock
-from sortline.orchestration.graph import helpers
+from sortline.orchestration.clone import Clone, cloned
+from sortline.orchestration.data_revision import choose
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
+
+_CHECKING_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -122,27 +123,20 @@ def _lay_settings(folder: Path, request: Request) -> None:
         with (folder / "params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(settings, file)
     # The code of that revision judges its own settings.
-    done = subprocess.run(
-        [sys.executable, "-m", "sortline.core.entry"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    check = [sys.executable, "-m", "sortline.core.entry"]
+    done = captured(folder, check, timeout_s=_CHECKING_S)
     if done.returncode != 0:
-        raise ParamsError(done.stderr.strip().removeprefix("sortline: "))
+        raise ParamsError(last_lines(done.stderr).removeprefix("sortline: "))
 
 
 def _lay_champion(clone: Clone, uri: str) -> None:
     if not uri:
         return
-    done = sortline(clone.folder, "champion", "use", uri, **clone.environment)
-    require(done, f"`sortline champion use {uri}`")
+    clone.sortline("champion", "use", uri)
     pointers = sorted((clone.folder / "champion").glob("*.dvc"))
     if pointers:
         names = [path.relative_to(clone.folder).as_posix() for path in pointers]
-        dvc(clone.folder, "push", "--quiet", *names)
+        clone.dvc("push", "--quiet", *names)
 
 
 def _changed(folder: Path) -> dict[str, str | None]:
@@ -155,31 +149,16 @@ def _changed(folder: Path) -> dict[str, str | None]:
     }
 
 
-def list_code(folder: Path, **variables: str) -> dict[str, Any]:
-    """Run the stages of a clone that list code, which are no tasks; their locks by name."""
-    names = helpers(folder)
-    if not names:
-        return {}
-    dvc(folder, "repro", "--quiet", *names, **variables)
-    locked = read_lock(folder)
-    return {name: locked[name] for name in names}
-
-
-def identity_of(folder: Path) -> str:
-    """See `graph_identity`; of a clone, in which the lists of code are made first."""
-    code = {out["path"]: out["md5"] for lock in list_code(folder).values() for out in lock["outs"]}
-    return graph_identity(folder, read_yaml(folder / "params.yaml"), code)
-
-
 def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
     folder = clone.folder
     commit = git(folder, "rev-parse", "HEAD").strip()
     _lay_settings(folder, request)
-    data = data_revision.choose(folder, request.data, store)
+    data = choose(folder, request.data, store)
     if data.digest != read_pin(folder / "data.dvc").digest:
         write_text(folder / "data.dvc", data.text)
     _lay_champion(clone, request.champion)
-    files, identity = _changed(folder), identity_of(folder)
+    files = _changed(folder)
+    identity = identity_of(folder, read_yaml(folder / "params.yaml"))
     known = store.read(record_name(identity, dry_run=request.dry_run))
     if not known and only_drift(request.trigger):
         known = store.read(trained_name(data.digest))

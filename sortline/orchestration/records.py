@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sortline.core.files import write_json
-from sortline.orchestration.actions import BLESSING, acted_name, why_skipped
+from sortline.core.graph import read_graph
+from sortline.orchestration.actions import ACTIONS, BLESSING, acted_name, why_skipped
 from sortline.orchestration.clone import Clone, cloned
 from sortline.orchestration.done_manifest import Done, find_done
-from sortline.orchestration.graph import read_graph
 from sortline.orchestration.plan import (
     Plan,
     only_drift,
@@ -22,7 +22,6 @@ from sortline.orchestration.settings import Settings
 
 METRICS = "reports/evaluation/metrics.json"
 _ENDINGS = ("blessed", "released", "refused")
-_ACTIONS = ("infra_validate", "publish", "promote")
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _lost_task(
         return next((m for m in missing if store.read(error_name(plan.run_id, m))), missing[0])
     if not done["gate"].metrics[BLESSING]["blessed"]:
         return None
-    wanted = [n for n in _ACTIONS if why_skipped(n, plan, store, settings) is None]
+    wanted = [n for n in ACTIONS if why_skipped(n, plan, store, settings) is None]
     acted = [name for name in wanted if store.read(acted_name(plan.run_id, name)) is not None]
     return next((name for name in wanted if name not in acted), None)
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sortline.core.dvc import read_lock, write_lock
 from sortline.core.errors import ArtifactError, UnreachableError
 from sortline.core.files import sha256_json
-from sortline.orchestration.calls import dvc, require, sortline
-from sortline.orchestration.clone import Clone, cloned, read_lock, write_lock
+from sortline.core.graph import Stage, closure, read_graph, stage_of
+from sortline.orchestration.clone import Clone, cloned
 from sortline.orchestration.done_manifest import (
     Done,
     check_deps,
@@ -23,7 +24,6 @@ from sortline.orchestration.done_manifest import (
     require_done,
     write_done,
 )
-from sortline.orchestration.graph import Stage, closure, read_graph, stage_of
 from sortline.orchestration.plan import Plan, read_plan
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
@@ -63,18 +63,16 @@ def _metrics(folder: Path, stage: Stage) -> dict[str, Any]:
 
 def bring_features(clone: Clone, settings: Settings) -> None:
     """Features that other machines computed; what is missing is computed here."""
-    if settings.features:
-        done = sortline(clone.folder, "cache", "pull", settings.features, **clone.environment)
-        if done.status != 0:
-            print(f"No features came from {settings.features}: computing them here.")
+    source = settings.features
+    if source and clone.run("sortline", "cache", "pull", source).status != 0:
+        print(f"No features came from {source}: computing them here.")
 
 
 def _reproduce(clone: Clone, stage: Stage, above: dict[str, Done]) -> dict[str, Any]:
     """The stage's entry of dvc.lock, once it is done in this clone."""
     # Without its own entry a stage comes from the run cache, or is run; those above are as signed.
     write_lock(clone.folder, {name: done.lock for name, done in above.items()})
-    repro = ("repro", "--pull", "--allow-missing", stage.name)
-    dvc(clone.folder, *repro, **clone.environment)
+    clone.dvc("repro", "--pull", "--allow-missing", stage.name)
     locked = read_lock(clone.folder)
     for name, done in above.items():
         if sha256_json(locked.get(name)) != sha256_json(done.lock):
@@ -95,7 +93,7 @@ def work_on(clone: Clone, settings: Settings, plan: Plan, name: str) -> Done:
         bring_features(clone, settings)
     entry = _reproduce(clone, stage, above)
     check_deps(stage, entry, above)
-    dvc(clone.folder, "push", "--quiet", "--run-cache", name, **clone.environment)
+    clone.dvc("push", "--quiet", "--run-cache", name)
     return done_of(plan, name, entry, _metrics(clone.folder, stage))
 
 
@@ -138,10 +136,8 @@ def fill_features(part: str, run_id: str, settings: Settings) -> None:
     ):
         write_lock(clone.folder, {name: done.lock for name, done in above.items()})
         needed = ("artifacts/manifest.parquet", "artifacts/views.parquet", "artifacts/start")
-        dvc(clone.folder, "pull", "--quiet", *needed, "data/train", "data/val")
+        clone.dvc("pull", "--quiet", *needed, "data/train", "data/val")
         bring_features(clone, settings)
-        done = sortline(clone.folder, "cache", "fill", "--part", part, **clone.environment)
-        require(done, f"`sortline cache fill --part {part}`")
+        clone.sortline("cache", "fill", "--part", part)
         if settings.features:
-            pushed = sortline(clone.folder, "cache", "push", settings.features, **clone.environment)
-            require(pushed, f"`sortline cache push {settings.features}`")
+            clone.sortline("cache", "push", settings.features)

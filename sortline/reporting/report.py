@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from sortline.core.dvc import first_out
 from sortline.core.errors import ArtifactError
 from sortline.core.files import sha256_file, write_text
 from sortline.reporting import findings
@@ -78,12 +79,6 @@ def _figures(root: Path) -> list[ShownFigure]:
     return shown
 
 
-def _outs(data: Mapping[str, Any]) -> dict[str, Any]:
-    outs = data.get("outs")
-    first = outs[0] if isinstance(outs, list) and outs else {}
-    return dict(first) if isinstance(first, Mapping) else {}
-
-
 def _digests(parts: Mapping[str, Part]) -> dict[str, str]:
     """The model that each report is of, by the report's path."""
     keys = dict.fromkeys(("metrics", "export", "contract"), "model_digest") | {
@@ -136,7 +131,7 @@ def _lineage(parts: Mapping[str, Part], root: Path, params: Part) -> list[tuple[
         "Features, phase 1": _features(parts["features1"].value or {}),
         "Features, phase 2": _features(parts["features2"].value or {}),
         "Git commit": run.get("commit") or findings.git_commit(root) or "not in a git repository",
-        "Dataset (data.dvc)": _outs(data),
+        "Dataset (data.dvc)": first_out(data),
         "params.yaml, sha256": sha256_file(root / params.path) if params.value else None,
         "Versions": contract.get("versions"),
     }

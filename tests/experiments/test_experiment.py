@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.workspaces import call, copy_code, git, make_workspace, write_params
+from helpers.workspaces import call, git, make_workspace
 
 from sortline.core.errors import DataError, ParamsError
-from sortline.experiments.run import check_data, overrides_of, plan, recipe_file, sweep
+from sortline.experiments.run import check_data, overrides_of, recipe_file, sweep
 
 
 @pytest.mark.parametrize(
@@ -106,36 +106,3 @@ def test_changed_data_is_not_silently_left_out(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "dvc add data" in refused.stderr
     assert not (folder / "runs").exists()
-
-
-def _appended(path: Path, text: str) -> None:
-    path.write_text(path.read_text() + text)
-
-
-def test_an_experiment_is_another_when_what_its_result_depends_on_is(tmp_path: Path) -> None:
-    copy_code(tmp_path)
-    (tmp_path / "data.dvc").write_text("outs:\n- md5: 0.dir\n  path: data\n")
-    names = [plan(tmp_path, None).name]
-    _appended(tmp_path / "dvc.yaml", "\n# changed\n")
-    names.append(plan(tmp_path, None).name)
-    (tmp_path / "data.dvc").write_text("outs:\n- md5: 1.dir\n  path: data\n")
-    names.append(plan(tmp_path, None).name)
-    (tmp_path / "champion/none.json").write_text("{}")
-    names.append(plan(tmp_path, None).name)
-    _appended(tmp_path / "sortline/training/backbones.py", "\n# changed\n")
-    names.append(plan(tmp_path, None).name)
-    write_params(tmp_path, {"seed": 7})
-    names.append(plan(tmp_path, None).name)
-    assert len(set(names)) == len(names)
-    assert plan(tmp_path, None).name == names[-1]
-
-
-def test_an_experiment_is_the_same_when_only_what_stands_beside_it_changes(tmp_path: Path) -> None:
-    copy_code(tmp_path)
-    (tmp_path / "data.dvc").write_text("outs:\n- md5: 0.dir\n  path: data\n")
-    name = plan(tmp_path, None).name
-    _appended(tmp_path / "sortline/standin/server.py", "\n# changed\n")
-    _appended(tmp_path / "sortline/synthetic/scene.py", "\n# changed\n")
-    _appended(tmp_path / "data.dvc", "# a remark\n")
-    write_params(tmp_path, {"publish": {"keep": 3}, "drift": {"min_images": 7}})
-    assert plan(tmp_path, None).name == name

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from helpers.rendered import INFRA, render
 
-from sortline.orchestration.graph import read_graph
+from sortline.core.graph import read_graph
 from sortline.orchestration.pod_spec import PodSpec, pod_spec
 from sortline.orchestration.task_commands import stage_arguments
 from sortline.training.cluster import task_of

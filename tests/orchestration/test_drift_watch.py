@@ -15,10 +15,10 @@ import pytest
 from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
 from helpers.workspaces import git, write_params
 
+from sortline.core.dvc import write_lock
 from sortline.core.errors import ArtifactError
 from sortline.core.logged_predictions import LoggedPrediction
 from sortline.core.prediction_log import PredictionLog
-from sortline.orchestration.clone import write_lock
 from sortline.orchestration.data_revision import CURRENT
 from sortline.orchestration.drift_watch import Look, alert, look_for_drift
 from sortline.orchestration.run_store import RunStore

@@ -14,7 +14,7 @@ from helpers.pod_machine import Pod
 from helpers.workspaces import ROOT, call
 
 from sortline.core.errors import UnreachableError
-from sortline.orchestration.graph import read_graph
+from sortline.core.graph import read_graph
 from sortline.orchestration.kfp_environment import kfp_environment
 from sortline.orchestration.kubeflow import (
     Recurring,

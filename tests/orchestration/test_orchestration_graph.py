@@ -6,7 +6,7 @@ import pytest
 from helpers.workspaces import ROOT
 
 from sortline.core.errors import ParamsError
-from sortline.orchestration.graph import closure, edges, read_graph, stage_of
+from sortline.core.graph import closure, edges, read_graph, stage_of
 
 GRAPH = read_graph(ROOT)
 

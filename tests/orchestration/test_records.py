@@ -11,6 +11,7 @@ import pytest
 from helpers.small_repository import branches, make_repository, settings_for
 
 from sortline.core.errors import ArtifactError, SortlineError, UnreachableError
+from sortline.core.graph import read_graph
 from sortline.orchestration.actions import BLESSING, acted_name, why_skipped
 from sortline.orchestration.done_manifest import (
     Done,
@@ -20,7 +21,6 @@ from sortline.orchestration.done_manifest import (
     require_done,
     write_done,
 )
-from sortline.orchestration.graph import read_graph
 from sortline.orchestration.notify import notify
 from sortline.orchestration.plan import Plan, Request, make_plan, read_plan, record_name
 from sortline.orchestration.records import METRICS, make_record, note_error
@@ -136,12 +136,12 @@ def test_a_model_that_passed_but_was_not_published_is_not_done(settings: Setting
     _finish(settings, plan)
     public = replace(settings, releases="store", endpoints="localhost:8500")
     assert make_record(RUN, public).failed_task == "infra_validate"
-    store.write(acted_name(RUN, "infra_validate"), {"said": ""})
+    store.write(acted_name(RUN, "infra_validate"), {})
     assert make_record(RUN, settings).outcome == "blessed"
     assert make_record(RUN, public).failed_task == "publish"
-    store.write(acted_name(RUN, "publish"), {"said": "", "version": 3})
+    store.write(acted_name(RUN, "publish"), {"version": 3, "is_new": True})
     assert make_record(RUN, public).failed_task == "promote"
-    store.write(acted_name(RUN, "promote"), {"said": ""})
+    store.write(acted_name(RUN, "promote"), {})
     record = make_record(RUN, public)
     assert (record.outcome, record.version) == ("released", 3)
 
