@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from sortline.core.errors import SortlineError
 from sortline.core.files import require, sha256_file
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.evaluation.latency import cpu_model
 from sortline.evaluation.litert_scores import LiteRtScores, score_litert
@@ -31,6 +31,7 @@ from sortline.model.litert import Interpreted, read_litert
 from sortline.model.litert_export import Sources, write_litert
 from sortline.model.local_model import Served, load_model
 from sortline.model.saved_model import Exported
+from sortline.orchestration.params import Params, check
 from sortline.training.network import load_network
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,7 @@ _WARM_UP_CALLS = 5
 def settings_of(root: Path, calls: int, calibration: int | None) -> Params:
     """The settings of a run, which may be older than some of today's."""
     ours = read_yaml(ROOT / "params.yaml")
-    params = parse_params(overlay(ours, read_yaml(root / "params.yaml")), str(root / "params.yaml"))
+    params = check(overlay(ours, read_yaml(root / "params.yaml")), str(root / "params.yaml"))
     images = calibration or params.export.litert_images
     return params.model_copy(
         update={

@@ -28,9 +28,9 @@ import numpy as np
 import tensorflow as tf
 
 from sortline.core.files import sha256_file
-from sortline.core.params import Params, load_params
 from sortline.images.pixels import pixel_batches
 from sortline.images.views import PLAIN
+from sortline.orchestration.params import Params, load
 from sortline.training.backbones import cut_below
 from sortline.training.engine import cores, open_engine
 from sortline.training.extraction import pooled_and_cut
@@ -60,7 +60,7 @@ class Setting:
 
 def build(folder: Path, images: int) -> Setting:
     """Build the reference network, and choose images evenly from a folder of classes."""
-    params = load_params(ROOT / "params.yaml")
+    params = load(ROOT)
     weights = "imagenet" if os.environ.get("SORTLINE_WEIGHTS_DIR") else None
     backbone = params.backbone.model_copy(update={"weights": weights})
     network = build_network(backbone, params.head, 10, params.seed)

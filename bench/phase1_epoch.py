@@ -21,14 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from sortline.core.params import Phase, load_params, read_yaml
+from sortline.core.params import read_yaml
 from sortline.images.views import PLAIN
+from sortline.orchestration.params import load
 from sortline.training.batches import Examples, one_hot
 from sortline.training.curves import Row
 from sortline.training.feature_store import Space, row_keys
 from sortline.training.features import Views
 from sortline.training.loop import train
 from sortline.training.network import build_head
+from sortline.training.phase_settings import Phase
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "bench/results/phase1_epoch.json"
@@ -56,7 +58,7 @@ def _split(cache: Path, name: str, images: int, storage: str) -> Examples:
 
 def measure(images: int, validation: int, batch_size: int) -> dict[str, Any]:
     """Seconds of each epoch."""
-    params = load_params(ROOT / "params.yaml")
+    params = load(ROOT)
     changes = {"batch_size": batch_size, "epochs": EPOCHS, "early_stopping_patience": EPOCHS}
     phase = Phase(**{**read_yaml(ROOT / "params.yaml")["train_phase1"], **changes})
     ends: list[float] = []

@@ -96,12 +96,12 @@ def exported_row(name: str, folder: Path) -> Row:
 
 def phase1_row(workspace: Path, folder: Path) -> Row:
     """The row of phase 1, whose network is not exported: Keras on the decoded test split."""
-    from sortline.core.params import load_params
     from sortline.images.pixels import pixel_batches
     from sortline.images.views import PLAIN
+    from sortline.orchestration.params import load
     from sortline.training.network import load_network
 
-    params = load_params(folder / "params.yaml")
+    params = load(folder)
     network, labels = load_network(folder / "artifacts/phase1", params)
     test = pd.read_parquet(folder / "reports/evaluation/predictions.parquet")
     files = [workspace / path for path in test["path"]]

@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
 from sortline.core.files import atomic_file, require
-from sortline.core.params import Augment, Params
+from sortline.core.params import Sections, Seed
 from sortline.core.paths import Paths
 from sortline.images.decode import decode_file
 from sortline.images.draws import view_seed
+from sortline.images.settings import Images
+from sortline.images.view_settings import Augment
 from sortline.images.views import FIELDS, PLAIN, apply_view, draw, view_vector
 from sortline.reporting import sheets
 
@@ -41,6 +43,14 @@ MAX_BOOST = 4
 
 _PREVIEW_PX = 160
 _PREVIEW_VIEWS = 6
+
+
+class Params(Sections):
+    """The sections of params.yaml that this step reads."""
+
+    seed: Seed
+    images: Images
+    augment: Augment
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,7 @@ def run(params: Params, paths: Paths) -> AugmentResult:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main("augment", run)
+    step_main("augment", Params, run)
 
 
 if __name__ == "__main__":

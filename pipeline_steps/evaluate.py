@@ -19,7 +19,6 @@ import pandas as pd
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
 from sortline.core.files import atomic_dir, read_json, read_verified, require, write_json
-from sortline.core.params import Params
 from sortline.core.paths import Paths
 from sortline.core.refusal import REFUSED_IN_TABLES
 from sortline.evaluation import metrics
@@ -27,6 +26,7 @@ from sortline.evaluation.bootstrap import intervals
 from sortline.evaluation.latency import measure
 from sortline.evaluation.litert_scores import score_litert
 from sortline.evaluation.ranking import pr_auc, roc_auc
+from sortline.evaluation.settings import EvaluateParams
 from sortline.model.contract import model_digest
 from sortline.model.local_model import load_model
 from sortline.model.scoring import Scores, score_files
@@ -34,6 +34,10 @@ from sortline.reporting.figures import Evaluated, draw_figures
 
 _DECIMALS = 6
 _LATENCY_FILES = 16
+
+
+class Params(EvaluateParams):
+    """The sections of params.yaml that this step reads: seed, images and evaluate."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,7 @@ def run(params: Params, paths: Paths) -> Evaluation:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main("evaluate", run)
+    step_main("evaluate", Params, run)
 
 
 if __name__ == "__main__":

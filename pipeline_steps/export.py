@@ -9,19 +9,21 @@ not keep its contract, or holds an operation that has no place in a server. Noth
 """
 
 from dataclasses import asdict, dataclass
+from typing import Self
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import tensorflow as tf
+from pydantic import model_validator
 
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
 from sortline.core.files import atomic_dir, require, write_json
-from sortline.core.params import Params
 from sortline.core.paths import Paths
 from sortline.evaluation.ranking import youden_threshold
+from sortline.images.settings import Images
 from sortline.model.allowed_operations import (
     Operations,
     check_operations,
@@ -39,6 +41,7 @@ from sortline.model.local_model import load_model
 from sortline.model.parity import Parity, parity_files, prove_parity
 from sortline.model.saved_model import Exported, check_signatures, write_saved_model
 from sortline.model.seen_images import write_seen
+from sortline.model.settings import Export, refuse_idle_threshold
 from sortline.training.backbones import ARCHITECTURES
 from sortline.training.calibration import (
     MAX_TEMPERATURE,
@@ -49,10 +52,23 @@ from sortline.training.calibration import (
 )
 from sortline.training.logits import read_logits
 from sortline.training.network import load_network
+from sortline.training.network_settings import NetworkParams
 
 _FORMATS = ("jpeg", "png", "webp")
 _RESIZE = "bilinear, stretched to the square, without antialiasing (tf.image.resize)"
 _ORIENTATION = "ignored by the graph: apply it before sending, as ingest did"
+
+
+class Params(NetworkParams):
+    """The sections of params.yaml that this step reads, with seed, backbone and head."""
+
+    images: Images
+    export: Export
+
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        refuse_idle_threshold(self.head.activation, self.export)
+        return self
 
 
 @dataclass(frozen=True)
@@ -255,7 +271,7 @@ def _print(report: Report) -> None:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main("export", run)
+    step_main("export", Params, run)
 
 
 if __name__ == "__main__":

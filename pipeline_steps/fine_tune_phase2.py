@@ -13,14 +13,15 @@ Refuses: a layer that the backbone does not have; an empty split.
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
+from pydantic import model_validator
 
 from sortline.core.entry import step_main
+from sortline.core.errors import ParamsError
 from sortline.core.files import read_json, sha256_file
-from sortline.core.params import FineTune, Params
 from sortline.core.paths import Paths
 from sortline.training.backbones import (
     first_trained,
@@ -42,11 +43,30 @@ from sortline.training.phase import (
     pixels_of,
     read_dataset,
 )
+from sortline.training.phase_settings import (
+    Distribution,
+    FineTune,
+    FineTunePhase2,
+    TrainingParams,
+    refuse_soft_targets,
+)
 from sortline.training.stage import PhaseRun, StageRun, run_stage
 from sortline.training.strategy import opened
 from sortline.training.weights import digest_weights
 
 STAGE = "fine_tune_phase2"
+
+
+class Params(TrainingParams):
+    """The sections of params.yaml that this step reads, with those of every phase."""
+
+    fine_tune_phase2: FineTunePhase2
+    distribution: Distribution
+
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        refuse_soft_targets(self.objective, self.fine_tune_phase2.phases)
+        return self
 
 
 def frozen_part(network: keras.Model, cut: int) -> keras.Model:
@@ -90,6 +110,11 @@ def _replayed(train: Examples, start: dict[str, Any], paths: Paths) -> Examples:
     """The training split, of which an epoch has all images, or the new ones and some others."""
     if start["replay"] is None:
         return train
+    if train.sampled:
+        raise ParamsError(
+            "train.warm_replay and objective.balance sampling both draw an epoch: set"
+            " warm_replay to null, or objective.balance: none or class_weights."
+        )
     new = set(paths.new_images.read_text(encoding="ascii").split())
     plain = [train.views.sha256[row] for row in train.views.first]
     is_new = np.array([each in new for each in plain])
@@ -191,7 +216,7 @@ def _train(params: Params, paths: Paths) -> Trained:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main(STAGE, run)
+    step_main(STAGE, Params, run)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,20 @@ from rich.console import Console
 from sortline.core.entry import step_main
 from sortline.core.errors import GateError
 from sortline.core.files import read_json, require, write_json, write_text
-from sortline.core.params import Gate, Params
 from sortline.core.paths import Paths
 from sortline.evaluation.blessing import Blessing, Verdict, markdown, short, table
 from sortline.evaluation.bootstrap import wilson
 from sortline.evaluation.champion import Champion, read_champion
+from sortline.evaluation.settings import Gate, GateParams
 from sortline.evaluation.versus_champion import Scored, compare
 from sortline.model.contract import model_digest
 
 _MADE_BY = "dvc repro evaluate"
 _MB = 1_000_000
+
+
+class Params(GateParams):
+    """The sections of params.yaml that this step reads: seed, images, evaluate and gate."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ def run(params: Params, paths: Paths) -> Blessing:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main("gate", run)
+    step_main("gate", Params, run)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ classes; a layer to be fine-tuned from that the backbone does not have.
 """
 
 import time
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import keras
+from pydantic import model_validator
 
 from sortline.core.entry import step_main
 from sortline.core.errors import WeightsError
 from sortline.core.files import read_json, require
-from sortline.core.params import Params, Phase
 from sortline.core.paths import Paths
 from sortline.training.extraction import phase1_extractor, pretrained_network
 from sortline.training.features import Extractor
@@ -31,10 +31,31 @@ from sortline.training.phase import (
     read_dataset,
     say_what_grey_images_become,
 )
+from sortline.training.phase_settings import (
+    Phase,
+    PhasesParams,
+    refuse_no_phase,
+    refuse_soft_targets,
+)
 from sortline.training.stage import PhaseRun, StageRun, run_stage
 from sortline.training.weights import LoadedWeights, load_weights
 
 STAGE = "train_phase1"
+
+
+class Params(PhasesParams):
+    """The sections of params.yaml that this step reads, with seed, backbone, head and objective.
+
+    Phase 2 is read ahead: the features that it will ask for cost nothing along the way.
+    """
+
+    changes_no_result: ClassVar[frozenset[str]] = frozenset({"fine_tune_phase2"})
+
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        refuse_no_phase(self.train_phase1, self.fine_tune_phase2)
+        refuse_soft_targets(self.objective, [self.train_phase1])
+        return self
 
 
 def _facts(params: Params, labels: tuple[str, ...], weights: LoadedWeights) -> dict[str, Any]:
@@ -100,7 +121,7 @@ def run(params: Params, paths: Paths) -> Trained:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main(STAGE, run)
+    step_main(STAGE, Params, run)
 
 
 if __name__ == "__main__":

@@ -18,17 +18,22 @@ import pandas as pd
 from sortline.core.entry import step_main
 from sortline.core.errors import ArtifactError, DataError, ImageError, ValidationError
 from sortline.core.files import atomic_dir, read_json, remove, write_json
-from sortline.core.params import SPLITS, Params
+from sortline.core.params import SPLITS
 from sortline.core.paths import Paths
 from sortline.dataset.expectations import Failure, Outcome, checks_for
 from sortline.dataset.manifest import list_images, mark_core, measure, write_manifest
 from sortline.dataset.manifest_tables import Tables, build_tables
+from sortline.dataset.settings import ValidateParams
 from sortline.dataset.suites import run_checks
 from sortline.reporting.data_docs import finish_site
 
 _SHOWN = 10
 _FAILURES = "reports/validation/failures.csv"
 _CHAMPION_MADE_BY = "sortline champion use URI"
+
+
+class Params(ValidateParams):
+    """The sections of params.yaml that this step reads: images and validate."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ def _write_failures(outcomes: Iterable[Outcome], target: Path) -> None:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main("validate", run)
+    step_main("validate", Params, run)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,30 @@ this step writes is then the same, byte for byte.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
+from pydantic import model_validator
 
 from sortline.core.entry import step_main
 from sortline.core.files import atomic_dir, require, write_json
-from sortline.core.params import Params
 from sortline.core.paths import Paths
 from sortline.evaluation.champion import read_champion
 from sortline.model.seen_images import are_new
+from sortline.training.network_settings import NetworkParams
+from sortline.training.phase_settings import FineTunePhase2, Train, refuse_idle_warm_start
+
+
+class Params(NetworkParams):
+    """The sections of params.yaml that this step reads, with seed, backbone and head."""
+
+    train: Train
+    fine_tune_phase2: FineTunePhase2
+
+    @model_validator(mode="after")
+    def _refuse_ignored_settings(self) -> Self:
+        refuse_idle_warm_start(self.train, self.fine_tune_phase2)
+        return self
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,8 @@ def _decide(params: Params, paths: Paths, folder: Path) -> Start:
     # TensorFlow takes seconds to import: only when there is something to load.
     from sortline.model.warm_start_weights import start_from
 
-    taken = start_from(champion.folder, params, paths, folder / "weights.safetensors")
+    phases, target = params.fine_tune_phase2.phases, folder / "weights.safetensors"
+    taken = start_from(champion.folder, params, phases, paths, target)
     if taken.reason:
         return _cold(taken.reason)
     new = _new_images(champion.folder, manifest)
@@ -114,7 +130,7 @@ def run(params: Params, paths: Paths) -> Start:
 
 def main() -> None:
     """Run the step in the current folder."""
-    step_main("warm_start", run)
+    step_main("warm_start", Params, run)
 
 
 if __name__ == "__main__":

@@ -105,14 +105,14 @@ def fill(
     """
     from sortline.core.errors import ParamsError
     from sortline.core.paths import Paths
-    from sortline.experiments.run import load_with_recipe
+    from sortline.orchestration.params import load
     from sortline.training.extraction import fill_cache
 
     match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", part)
     if not match or int(match[1]) > int(match[2]):
         raise ParamsError(f"--part is {part!r}: give I/N with I from 1 to N, such as 2/4.")
     root = Path.cwd()
-    params = load_with_recipe(root, recipe)
+    params = load(root, recipe)
     computed = fill_cache(params, Paths(root), int(match[1]) - 1, int(match[2]))
     typer.echo(f"{computed:,} features computed; the others were there.")
 

@@ -47,10 +47,10 @@ def audit(*, recipe: Recipe = None, as_json: AsJson = False) -> None:
     """
     from sortline.core.paths import Paths
     from sortline.experiments.audit import FOLDER, audit
-    from sortline.experiments.run import load_with_recipe
+    from sortline.orchestration.params import load
 
     root = Path.cwd()
-    done = audit(load_with_recipe(root, recipe), Paths(root))
+    done = audit(load(root, recipe), Paths(root))
     if as_json:
         print_json({**asdict(done), "folder": FOLDER})
         return

@@ -180,9 +180,14 @@ def infra_validate(
 
     Exit code: 0 blessed, 3 not.
     """
+    from sortline.orchestration.params import load
     from sortline.serving.infra_validate import command
 
-    command(root, images, timeout_s)
+    params = load(Path.cwd())
+    given = {"images": images, "timeout_s": timeout_s}
+    changed = {name: value for name, value in given.items() if value is not None}
+    settings = params.infra_validate.model_copy(update=changed)
+    command(root, settings, params.promote.model_name, params.publish.serving_version)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -21,8 +21,8 @@ from sortline.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sortline.core.params import Params
     from sortline.releases.rollout import Fleet
+    from sortline.releases.settings import ReleaseParams
     from sortline.releases.store import Store
 
 PANEL = "Releases"
@@ -77,14 +77,17 @@ def _say(line: str) -> None:
     print(f"sortline: {line}", file=sys.stderr, flush=True)
 
 
-def _params() -> "Params":
+def _params() -> "ReleaseParams":
     from sortline.core.params import load_params
+    from sortline.releases.settings import ReleaseParams
 
-    return load_params(Path.cwd() / "params.yaml")
+    return load_params(ReleaseParams, Path.cwd() / "params.yaml")
 
 
 @contextmanager
-def _opened(address: str, servers: Servers, params: "Params") -> Iterator[tuple["Store", "Fleet"]]:
+def _opened(
+    address: str, servers: Servers, params: "ReleaseParams"
+) -> Iterator[tuple["Store", "Fleet"]]:
     from sortline.client.rpc import Tls
     from sortline.releases.endpoints import open_replicas
     from sortline.releases.open_store import open_store

@@ -25,8 +25,9 @@ app.add_typer(weights, name="weights", rich_help_panel=PANEL)
 def run(*, recipe: Recipe = None, as_json: AsJson = False) -> None:
     """Run the whole graph as a DVC experiment; its results are in runs/<recipe>/ afterwards."""
     from sortline.experiments.run import run_experiment
+    from sortline.orchestration.params import check
 
-    target = run_experiment(Path.cwd(), recipe).relative_to(Path.cwd())
+    target = run_experiment(Path.cwd(), recipe, check).relative_to(Path.cwd())
     if as_json:
         print_json({"run": target})
     else:
@@ -104,12 +105,13 @@ def _compare(
     from sortline.experiments.running import jobs_for, run_all
     from sortline.experiments.summary import summarise
     from sortline.experiments.workspace import workspace_for
+    from sortline.orchestration.params import check
     from sortline.reporting.findings import git_commit
 
     root = Path.cwd()
     os.environ.setdefault("SORTLINE_STATE_DIR", str(Paths(root).state.resolve()))
     place = root if data is None else workspace_for(root, data)
-    todo = jobs_for(place, root, recipes, budget, jobs)
+    todo = jobs_for(place, root, recipes, budget, jobs, check)
     say = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
     say(f"{len(recipes)} recipes; {budget.described()}.")
     results = []

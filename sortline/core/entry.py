@@ -12,7 +12,7 @@ from sortline.core.files import exclusive
 from sortline.core.paths import Paths
 
 if TYPE_CHECKING:
-    from sortline.core.params import Params
+    from sortline.core.params import P
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count.
 _WHAT_TO_DO = {
@@ -52,29 +52,20 @@ def exit_code_of(work: Callable[[], None]) -> int:
     return 0
 
 
-def step_main(name: str, run: Callable[["Params", Paths], object]) -> None:
-    """Run one step in the current folder, then leave the process with its exit code."""
+def step_main(name: str, sections: "type[P]", run: Callable[["P", Paths], object]) -> None:
+    """Run one step in the current folder, then leave the process with its exit code.
+
+    Args:
+        name: the step's.
+        sections: of params.yaml, that it reads.
+        run: does the work.
+    """
     from sortline.core.params import load_params  # Late: `sortline --help` needs none.
 
     paths = Paths(Path.cwd())
 
     def work() -> None:
         with exclusive(paths.root / ".sortline" / f"{name}.lock", f"The step {name}"):
-            run(load_params(paths.params), paths)
+            run(load_params(sections, paths.params), paths)
 
     sys.exit(exit_code_of(work))
-
-
-def check_settings() -> None:
-    """Check params.yaml of the current folder, by the code of the current folder.
-
-    Raises:
-        ParamsError: it cannot be used.
-    """
-    from sortline.core.params import load_params
-
-    load_params(Path("params.yaml"))
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code_of(check_settings))

@@ -1,37 +1,25 @@
-"""The only reader of params.yaml and of recipes: frozen models, every key required, none unknown.
+"""Reading settings: params.yaml, recipes over it, and messages that say what would be right.
 
-There are no defaults in here: what changes a result stands in params.yaml, where a person sees it.
+Each section of params.yaml is a class beside what it sets, in a module `settings` of its folder. A
+step, or a command, lists the sections that it reads in a class of its own and checks no others;
+the whole file is checked by orchestration/params.py. There are no defaults: what changes a result
+stands in params.yaml, where a person sees it.
 """
 
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sortline.core.errors import ParamsError
 
-Severity = Literal["error", "warning"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Patience = Annotated[int, Field(ge=1, le=1000)] | None
-Mode = Literal[
-    "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCCK", "I;16", "LA;16", "RGB;16", "RGBA;16"
-]
-LiteRt = Literal["float32", "int8"]
-# The registry is models/backbones.py; the names stand here so that a wrong one stops at once.
-ArchitectureName = Literal[
-    "mobilenet_v2",
-    "resnet18",
-    "resnet50",
-    "efficientnet_b0",
-    "xception_small",
-    "baseline_cnn",
-    "mnist_convnet",
-]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -41,340 +29,39 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
-
-class Images(Section):
-    """What counts as an image, everywhere."""
-
-    max_pixels: Annotated[int, Field(ge=1024, le=1_000_000_000)]
-
-
-class Severities(Section):
-    """What happens when an expectation is not met."""
-
-    counts: Severity
-    classes: Severity
-    min_images: Severity
-    leakage: Severity
-    two_labels: Severity
-    size: Severity
-    mode: Severity
-    near_duplicates: Severity
-    class_drift: Severity
-    brightness: Severity
-    sharpness: Severity
-
-
-class Counts(Section):
-    """Exact number of images a split."""
-
-    train: PositiveInt
-    val: PositiveInt
-    test: PositiveInt
-
-
-class Validate(Section):
-    """Expectations on the manifest."""
-
-    expected_counts: Counts | None
-    min_images_per_class: PositiveInt
-    min_side_px: PositiveInt
-    max_side_px: PositiveInt
-    modes: list[Mode]
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
-    max_near_duplicate_share: Share
-    max_class_drift: Share
-    outlier_sigmas: Annotated[float, Field(gt=0)]
-    max_outlier_share: Share
-    severity: Severities
-
-
-class Augment(Section):
-    """Ranges from which the parameters of a view are drawn."""
-
-    views: Annotated[int, Field(ge=0, le=64)]
-    balance: bool
-    flip_horizontal: bool
-    crop_min_area: Annotated[float, Field(gt=0.01, le=1.0)]
-    rotation_deg: Annotated[float, Field(ge=0.0, le=180.0)]
-    translation: Annotated[float, Field(ge=0.0, le=0.5)]
-    brightness: Share
-    contrast: Annotated[float, Field(ge=0.0, lt=1.0)]
-    saturation: Annotated[float, Field(ge=0.0, le=1.0)]
-    preview_images: Annotated[int, Field(ge=1, le=64)]
-
-    @model_validator(mode="after")
-    def _refuse_ignored_settings(self) -> Self:
-        if self.balance and not self.views:
-            raise ValueError("balance is ignored when views is 0: set views to 1 or more")
-        return self
-
-
-class Backbone(Section):
-    """The pretrained part of the network, and the size of the images it sees."""
-
-    architecture: ArchitectureName
-    alpha: Annotated[float, Field(gt=0.0, le=2.0)]
-    image_size_px: Annotated[int, Field(ge=8, le=1024)]
-    weights: Annotated[str, Field(min_length=1)] | None
-
-    @model_validator(mode="after")
-    def _refuse_ignored_settings(self) -> Self:
-        if self.architecture != "mobilenet_v2" and self.alpha != 1.0:
-            raise ValueError(f"alpha is ignored by {self.architecture}: set it to 1.0")
-        return self
-
-
-class Head(Section):
-    """What turns features into logits: one a class, or a single one for two classes."""
-
-    pooling: Literal["average", "max", "flatten"]
-    batchnorm: bool
-    hidden_units: Annotated[int, Field(ge=0, le=65536)]
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
-    activation: Literal["softmax", "sigmoid"]
-
-
-class Objective(Section):
-    """What training minimises."""
-
-    loss: Literal["one_hot", "sparse"]
-    balance: Literal["none", "class_weights", "sampling"]
-
-
-class Features(Section):
-    """How features of the frozen part are computed and kept."""
-
-    engine: Literal["litert", "keras", "keras_bfloat16"]
-    storage: Literal["float16", "float32"]
-    batch_size: Annotated[int, Field(ge=1, le=4096)]
-    device_gb: Annotated[float, Field(ge=0.0, le=1024.0)]
-
-
-class Train(Section):
-    """Where training starts."""
-
-    warm_start: bool
-    warm_epochs: Annotated[int, Field(ge=1, le=10000)]
-    warm_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)]
-    warm_replay: Annotated[float, Field(ge=0.0, le=1000.0)] | None
-
-
-class Phase(Section):
-    """One run of the training loop."""
-
-    epochs: Annotated[int, Field(ge=1, le=10000)]
-    batch_size: Annotated[int, Field(ge=1, le=65536)]
-    optimizer: Literal["adam", "adamw"]
-    learning_rate: Annotated[float, Field(gt=0.0, le=10.0)]
-    weight_decay: Share
-    schedule: Literal["constant", "cosine"]
-    warmup_epochs: NonNegativeInt
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)]
-    mixup_alpha: Annotated[float, Field(ge=0.0, le=100.0)]
-    ema_momentum: Annotated[float, Field(ge=0.0, lt=1.0)]
-    early_stopping_patience: Patience
-    plateau_patience: Patience
-    plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)]
-
-    @model_validator(mode="after")
-    def _refuse_ignored_settings(self) -> Self:
-        if self.optimizer == "adam" and self.weight_decay:
-            raise ValueError("weight_decay is ignored by adam: set it to 0.0, or optimizer: adamw")
-        if self.schedule == "constant" and self.warmup_epochs:
-            raise ValueError("warmup_epochs is ignored by schedule constant: set 0, or cosine")
-        if self.schedule == "cosine" and self.plateau_patience is not None:
-            raise ValueError("plateau_patience fights schedule cosine: set it to null, or constant")
-        if self.schedule == "cosine" and self.warmup_epochs >= self.epochs:
-            raise ValueError("warmup_epochs must be less than epochs")
-        if self.ema_momentum and self.early_stopping_patience is not None:
-            raise ValueError(
-                "early stopping would restore weights that are not the averaged ones: set"
-                " early_stopping_patience to null, or ema_momentum to 0.0"
-            )
-        return self
-
-
-class Last(Section):
-    """The last N layers of the backbone."""
-
-    last: PositiveInt
-
-
-FromLayer = Literal["all", "default"] | NonNegativeInt | Annotated[str, Field(min_length=1)] | Last
-
-
-class FineTune(Phase):
-    """A phase in which the backbone learns from a layer upwards, and the head."""
-
-    from_layer: FromLayer
-    batchnorm: Literal["frozen", "train"]
-
-
-class FineTunePhase2(FineTune):
-    """All that follows phase 1: what its phases have in common, and each of them in order."""
-
-    phases: list[FineTune]
-
-    @model_validator(mode="before")
     @classmethod
-    def _complete_phases(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or not isinstance(values.get("phases"), list):
-            return values
-        shared = {key: value for key, value in values.items() if key in FineTune.model_fields}
-        complete = [
-            {**shared, **each} if isinstance(each, Mapping) else each for each in values["phases"]
-        ]
-        return {**values, "phases": complete}
+    def completed(cls) -> type[Self]:
+        """This class with the settings that registered parts bring; most sections have none."""
+        return cls
 
 
-class Distribution(Section):
-    """On how many devices phase 2 trains."""
+class Sections(Section):
+    """The sections that a step or a command reads; others in the file are none of its business."""
 
-    strategy: Literal["single", "mirrored", "workers"]
-    timeout_s: Annotated[float, Field(gt=0.0, le=86400.0)]
+    model_config = ConfigDict(extra="ignore")
+    changes_no_result: ClassVar[frozenset[str]] = frozenset()
+    """Sections that are read ahead, for what they make quicker: no params of the stage."""
 
+    @classmethod
+    def completed(cls) -> type[Self]:
+        """This class with every section completed."""
+        fields: dict[str, Any] = {}
+        for name, field in cls.model_fields.items():
+            section = field.annotation
+            if isinstance(section, type) and issubclass(section, Section):
+                whole = section.completed()
+                if whole is not section:
+                    fields[name] = (whole, Field(alias=field.alias))
+        return create_model(cls.__name__, __base__=cls, **fields) if fields else cls
 
-class Export(Section):
-    """What is folded into the SavedModel, and how much of it is proved."""
-
-    temperature: Literal["fit"] | Annotated[float, Field(gt=0.01, le=100.0)]
-    threshold: Literal["fit"] | Annotated[float, Field(gt=0.0, lt=1.0)]
-    parity_images: Annotated[int, Field(ge=1, le=4096)]
-    litert: list[LiteRt]
-    litert_images: Annotated[int, Field(ge=1, le=4096)]
-
-    @model_validator(mode="after")
-    def _refuse_doubles(self) -> Self:
-        if len(set(self.litert)) < len(self.litert):
-            raise ValueError("litert names a file twice: name each of float32 and int8 once")
-        return self
-
-
-class Evaluate(Section):
-    """How the exported model is measured."""
-
-    bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)]
-    worst_mistakes: Annotated[int, Field(ge=0, le=200)]
-    latency_calls: Annotated[int, Field(ge=5, le=10_000)]
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The sections that decide the result, as params.yaml calls them."""
+        known = (field.alias or name for name, field in cls.model_fields.items())
+        return tuple(name for name in known if name not in cls.changes_no_result)
 
 
-class Gate(Section):
-    """What a candidate must reach; null is not asked."""
-
-    min_accuracy: Share | None
-    min_macro_f1: Share | None
-    min_recall: Share | None
-    min_roc_auc: Share | None
-    min_pr_auc: Share | None
-    max_ece: Share | None
-    max_train_test_gap: Share | None
-    max_latency_ratio: Annotated[float, Field(gt=0.0)] | None
-    max_size_mb: Annotated[float, Field(gt=0.0)] | None
-    margin: Share
-    waivers: dict[Literal["champion_classes", "champion_signature"], str]
-
-
-class InfraValidate(Section):
-    """How a server is tried on the exported model."""
-
-    images: PositiveInt
-    timeout_s: Annotated[float, Field(gt=0.0, le=86400.0)]
-    tolerance: Share
-    warmup_records: Annotated[int, Field(ge=0, le=1000)]
-
-
-class Publish(Section):
-    """How a version is published, and how a store of releases is reached."""
-
-    serving_version: Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")]
-    keep: PositiveInt
-    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0)]
-    attempts: Annotated[int, Field(ge=1, le=20)]
-    claim_s: Annotated[float, Field(gt=0.0)]
-
-
-class Promote(Section):
-    """How a version becomes the one that is served, and what it is held to before."""
-
-    model_name: Annotated[str, Field(min_length=1)]
-    base_path: Annotated[str, Field(min_length=1)] | None
-    reload: bool
-    poll_s: Annotated[float, Field(ge=0.0, le=3600.0)]
-    deadline_s: Annotated[float, Field(gt=0.0, le=86400.0)]
-    call_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)]
-    probes: Annotated[int, Field(ge=1, le=1000)]
-    soak_s: Annotated[float, Field(ge=0.0, le=86400.0)]
-    soak_probes_per_s: Annotated[float, Field(gt=0.0, le=1000.0)]
-    max_error_increase: Share
-    max_latency_ratio: Annotated[float, Field(gt=0.0)]
-    keep_loaded: Annotated[int, Field(ge=0, le=100)]
-
-
-class Drift(Section):
-    """When the answers given in production are no longer those of the test split."""
-
-    threshold: Annotated[float, Field(gt=0.0, le=100.0)]
-    min_images: PositiveInt
-    confidence_bins: Annotated[int, Field(ge=2, le=100)]
-    min_new_labels: PositiveInt
-
-
-class LabelAudit(Section):
-    """How labels are judged."""
-
-    folds: Annotated[int, Field(ge=2, le=100)]
-    inverse_regularisation: Annotated[float, Field(gt=0.0, le=1e6)]
-    thumbnails: Annotated[int, Field(ge=1, le=240)]
-
-
-class Params(Section):
-    """All of params.yaml."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    images: Images
-    validate_: Validate = Field(alias="validate")  # BaseModel has a method of that name.
-    augment: Augment
-    backbone: Backbone
-    head: Head
-    features: Features
-    objective: Objective
-    train: Train
-    train_phase1: Phase | None
-    fine_tune_phase2: FineTunePhase2
-    distribution: Distribution
-    export: Export
-    evaluate: Evaluate
-    gate: Gate
-    infra_validate: InfraValidate
-    publish: Publish
-    promote: Promote
-    drift: Drift
-    label_audit: LabelAudit
-
-    @model_validator(mode="after")
-    def _refuse_ignored_settings(self) -> Self:
-        phases = [each for each in (self.train_phase1, *self.fine_tune_phase2.phases) if each]
-        if not phases:
-            raise ValueError(
-                "nothing would train: train_phase1 is null and fine_tune_phase2.phases is []"
-            )
-        if self.train.warm_start and not self.fine_tune_phase2.phases:
-            raise ValueError("train.warm_start runs fine_tune_phase2.phases alone, which is []")
-        if (
-            self.train.warm_start
-            and self.train.warm_replay is not None
-            and self.objective.balance == "sampling"
-        ):
-            raise ValueError("train.warm_replay and objective.balance sampling both draw an epoch")
-        soft = any(each.label_smoothing or each.mixup_alpha for each in phases)
-        if self.objective.loss == "sparse" and soft:
-            raise ValueError(
-                "objective.loss sparse has no place for label_smoothing and mixup_alpha: set both"
-                " to 0.0, or loss: one_hot"
-            )
-        if self.head.activation == "softmax" and self.export.threshold != 0.5:
-            raise ValueError("export.threshold is of head.activation sigmoid: set it to 0.5")
-        return self
+P = TypeVar("P", bound=Sections)
 
 
 def _fields(model: type[BaseModel]) -> dict[int | str, Any]:
@@ -388,18 +75,17 @@ def _sections(annotation: Any) -> list[type[Section]]:
     return [each for part in get_args(annotation) for each in _sections(part)]
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Params
+def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     for part in location:
         inner = _sections(_fields(model)[part]) if part in _fields(model) else []
         model = inner[0] if inner else model  # An index in a list, or a branch of a union.
     return [str(name) for name in _fields(model)]
 
 
-def _advice(error: Any) -> str:
+def _advice(error: Any, model: type[BaseModel]) -> str:
     *parent, key = error["loc"] or ("",)
     if error["type"] == "extra_forbidden":
-        known = _known_keys(tuple(parent))
+        known = _known_keys(model, parent)
         close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
         return f"is not a setting; {hint}"
@@ -411,11 +97,12 @@ def _advice(error: Any) -> str:
     return f"is {error['input']!r}; it {right}"
 
 
-def _line(fault: Any) -> str:
-    return f"  {'.'.join(str(part) for part in fault['loc'])} {_advice(fault)}".replace("   ", "  ")
+def _line(fault: Any, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    return f"  {key} {_advice(fault, model)}".replace("   ", "  ")
 
 
-def _said_once(faults: Sequence[Any]) -> list[Any]:
+def _without_repetition(faults: Sequence[Any]) -> list[Any]:
     """Faults without those that a phase only has from what all phases have in common."""
     seen = {fault["loc"] for fault in faults}
     return [
@@ -425,16 +112,17 @@ def _said_once(faults: Sequence[Any]) -> list[Any]:
     ]
 
 
-def parse_params(values: Mapping[str, Any], source: str = "params.yaml") -> Params:
-    """Check every value.
+def parse_params(sections: type[P], values: Mapping[str, Any], source: str = "params.yaml") -> P:
+    """Check the values of these sections.
 
     Raises:
         ParamsError: one line a fault: the key, the value, what would be right, the closest key.
     """
+    model = sections.completed()
     try:
-        return Params.model_validate(dict(values))
+        return model.model_validate(dict(values))
     except pydantic.ValidationError as error:
-        faults = [_line(fault) for fault in _said_once(error.errors())]
+        faults = [_line(fault, model) for fault in _without_repetition(error.errors())]
         raise ParamsError("\n".join([f"{source} cannot be used:", *faults])) from None
 
 
@@ -456,13 +144,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def load_params(path: Path) -> Params:
-    """Read and check params.yaml.
+def load_params(sections: type[P], path: Path) -> P:
+    """Read params.yaml and check these sections.
 
     Raises:
         ParamsError: see `parse_params` and `read_yaml`.
     """
-    return parse_params(read_yaml(path), str(path.name))
+    return parse_params(sections, read_yaml(path), path.name)
 
 
 def overlay(base: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:

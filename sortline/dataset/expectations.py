@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sortline.core.params import Severity, Validate
+from sortline.dataset.settings import Severity, Validate
 
 _NULL = "ExpectColumnValuesToBeNull"
 _BETWEEN = "ExpectColumnValuesToBeBetween"

@@ -44,6 +44,7 @@ from sortline.dataset.intake import (
     sort_files,
 )
 from sortline.dataset.layout import Place, clean_name
+from sortline.dataset.settings import IngestParams
 from sortline.dataset.sources import SourceFile, read_source
 from sortline.dataset.splits import Assignment, Item, Pair, assign
 from sortline.dataset.threads import map_in_threads
@@ -98,7 +99,7 @@ def ingest(source: str, data: Path, settings: Settings, *, add: bool = False) ->
 
 def command(source: str, data: Path, *, add: bool, seed: int | None) -> None:
     """`sortline ingest`: settings from params.yaml, tables on the screen."""
-    params = load_params(Paths(Path.cwd()).params)
+    params = load_params(IngestParams, Paths(Path.cwd()).params)
     settings = Settings(
         seed=params.seed if seed is None else seed,
         max_pixels=params.images.max_pixels,

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from sortline.core.params import SPLITS, Validate
+from sortline.core.params import SPLITS
 from sortline.dataset.duplicates import components, near_pairs
 from sortline.dataset.manifest import labels_of
+from sortline.dataset.settings import Validate
 
 Tables = Mapping[str, pd.DataFrame]
 

@@ -14,9 +14,9 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from sortline.core.params import Params
 from sortline.evaluation.bootstrap import paired_difference, paired_interval
 from sortline.evaluation.latency import Call, percentiles, time_in_turns
+from sortline.evaluation.settings import EvaluateParams
 from sortline.model.contract import PREDICT_TENSOR
 from sortline.model.litert import Interpreted, Pixels, chosen, read_litert, read_pixels
 from sortline.model.local_model import Served
@@ -109,7 +109,7 @@ def _timed(model: Served, rows: pd.DataFrame, root: Path) -> list[Pixels]:
 
 
 def score_litert(
-    model: Served, folder: Path, rows: pd.DataFrame, params: Params, root: Path
+    model: Served, folder: Path, rows: pd.DataFrame, params: EvaluateParams, root: Path
 ) -> LiteRtScores:
     """Score and time the files of `artifacts/litert` beside the SavedModel.
 

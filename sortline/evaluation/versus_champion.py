@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from sortline.core.errors import ArtifactError, GateError
-from sortline.core.params import Params
 from sortline.evaluation.blessing import Verdict, short
 from sortline.evaluation.bootstrap import Difference, paired_difference
 from sortline.evaluation.champion import Champion
+from sortline.evaluation.settings import EvaluateParams, GateParams
 from sortline.model.contract import (
     PREDICT_TENSOR,
     SERVING_DEFAULT,
@@ -114,14 +114,16 @@ def _can_be_asked(ours: Contract, theirs: Contract) -> bool:
     return PREDICT_TENSOR in theirs.signatures and not other
 
 
-def _paired(champion: Champion, common: pd.DataFrame, params: Params, root: Path) -> Difference:
+def _paired(
+    champion: Champion, common: pd.DataFrame, params: EvaluateParams, root: Path
+) -> Difference:
     scores = score_files(_load(champion), common, root, "champion")
     theirs = np.array(scores.names(_NO_ANSWER)) == common["label"].to_numpy(str)
     samples = params.evaluate.bootstrap_samples
     return paired_difference(common["correct"].to_numpy(bool), theirs, samples, params.seed)
 
 
-def compare(candidate: Scored, champion: Champion, params: Params, root: Path) -> list[Verdict]:
+def compare(candidate: Scored, champion: Champion, params: GateParams, root: Path) -> list[Verdict]:
     """The three verdicts against the champion, which is scored here on the candidate's test files.
 
     Raises:

@@ -19,10 +19,10 @@ import pandas as pd
 
 from sortline.core.errors import DataError, WeightsError
 from sortline.core.files import atomic_dir, require, write_json
-from sortline.core.params import Params
 from sortline.core.paths import Paths
 from sortline.dataset.duplicates import groups
 from sortline.experiments.probabilities import out_of_fold
+from sortline.experiments.settings import AuditParams
 from sortline.experiments.suspects import Suspect, suspects
 from sortline.images.decode import decode_file
 from sortline.images.views import PLAIN
@@ -80,7 +80,7 @@ def _views(manifest: pd.DataFrame, root: Path) -> Views:
 
 
 def pooled_features(
-    manifest: pd.DataFrame, params: Params, paths: Paths, classes: int
+    manifest: pd.DataFrame, params: AuditParams, paths: Paths, classes: int
 ) -> npt.NDArray[np.float32]:
     """Pooled features of the frozen backbone, [N, D]; those that phase 1 trains on, if it ran.
 
@@ -103,7 +103,7 @@ def pooled_features(
 
 
 def find_suspects(
-    manifest: pd.DataFrame, features: npt.NDArray[np.float32], params: Params
+    manifest: pd.DataFrame, features: npt.NDArray[np.float32], params: AuditParams
 ) -> tuple[Audit, list[str]]:
     """Audit labels from features [N, D] of the manifest's images; also the names of the classes.
 
@@ -145,7 +145,7 @@ def suspect_table(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _draw_sheet(table: pd.DataFrame, params: Params, root: Path, target: Path) -> None:
+def _draw_sheet(table: pd.DataFrame, params: AuditParams, root: Path, target: Path) -> None:
     first = table.head(params.label_audit.thumbnails)
     pixels = params.images.max_pixels
     images = [thumbnail(decode_file(root / path, max_pixels=pixels)) for path in first["path"]]
@@ -153,7 +153,7 @@ def _draw_sheet(table: pd.DataFrame, params: Params, root: Path, target: Path) -
     suspect_labels(images, [(given, new, float(p)) for given, new, p in said], target)
 
 
-def _facts(audit: Audit, params: Params) -> dict[str, Any]:
+def _facts(audit: Audit, params: AuditParams) -> dict[str, Any]:
     return {
         "images": audit.images,
         "suspects": len(audit.suspects),
@@ -165,7 +165,7 @@ def _facts(audit: Audit, params: Params) -> dict[str, Any]:
     }
 
 
-def audit(params: Params, paths: Paths) -> Audit:
+def audit(params: AuditParams, paths: Paths) -> Audit:
     """Audit the labels of all splits; see the module's docstring."""
     manifest = pd.read_parquet(require(paths.manifest, "dvc repro validate"))
     features = pooled_features(manifest, params, paths, manifest["label"].nunique())

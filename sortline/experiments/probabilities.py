@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sortline.core.errors import DataError
-from sortline.core.params import LabelAudit
+from sortline.experiments.settings import LabelAudit
 
 Array = npt.NDArray[np.float64]
 _MAX_ITERATIONS = 400

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from sortline.core.files import (
     write_json,
 )
 from sortline.core.git import git
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.experiments.identity import identity_of
 
@@ -40,6 +40,9 @@ _BROUGHT = (
 )
 _NO_RECIPE = "params"
 _STARTING_S = 120.0
+
+Check = Callable[[Mapping[str, Any], str], object]
+"""Checks all of the settings; a `ParamsError` says what is wrong with those of a source."""
 
 
 @dataclass(frozen=True)
@@ -100,22 +103,13 @@ def read_recipe(root: Path, recipe: str | None) -> tuple[dict[str, Any], dict[st
     return read_yaml(Paths(root).params), read_yaml(recipe_file(root, recipe)) if recipe else {}
 
 
-def _check(settings: Mapping[str, Any], recipe: str | None) -> Params:
-    source = f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
-    return parse_params(settings, source)
-
-
-def load_with_recipe(root: Path, recipe: str | None) -> Params:
-    """The settings of params.yaml with a recipe laid over them.
-
-    Raises:
-        ParamsError: the recipe is unknown, or the settings that it makes are wrong.
-    """
-    return _check(overlay(*read_recipe(root, recipe)), recipe)
+def source_of(recipe: str | None) -> str:
+    """What settings are called in a message about them."""
+    return f"params.yaml with recipes/{recipe}.yaml" if recipe else "params.yaml"
 
 
 def plan(root: Path, recipe: str | None, laid: Mapping[str, Any] | None = None) -> Experiment:
-    """Check the settings and name the experiment; nothing runs yet.
+    """Name the experiment; nothing runs yet.
 
     Args:
         root: the repository.
@@ -123,12 +117,11 @@ def plan(root: Path, recipe: str | None, laid: Mapping[str, Any] | None = None) 
         laid: what is laid over params.yaml; the recipe's own values if None.
 
     Raises:
-        ParamsError: the recipe is unknown, or the settings that it makes are wrong.
+        ParamsError: the recipe is unknown.
     """
     base, own = read_recipe(root, recipe)
     laid = own if laid is None else laid
     settings = overlay(base, laid)
-    _check(settings, recipe)
     name = recipe or _NO_RECIPE
     identity = identity_of(root, settings)
     return Experiment(name, f"{name}-{identity[:10]}", tuple(overrides_of(base, laid)))
@@ -204,19 +197,25 @@ def _is_current(root: Path, experiment: Experiment) -> bool:
     return bool(json.loads(record.read_text(encoding="utf-8"))["experiment"] == experiment.name)
 
 
-def run_experiment(root: Path, recipe: str | None) -> Path:
+def run_experiment(root: Path, recipe: str | None, check: Check) -> Path:
     """Run the graph with a recipe (None: params.yaml alone); returns `runs/<recipe>/`.
 
     A run whose settings, data, code and champion are those of an earlier one is not run again.
 
+    Args:
+        root: the repository.
+        recipe: its name.
+        check: refuses settings that cannot be used.
+
     Raises:
-        ParamsError: see `plan`.
+        ParamsError: the recipe is unknown, or the settings that it makes are wrong.
         DataError: see `check_data`.
         BusyError: another run is going on in this repository.
         SortlineError: a step failed; it has said why.
     """
     with exclusive(root / ".sortline" / "run.lock", "A run of the graph"):
         check_data(root)
+        check(overlay(*read_recipe(root, recipe)), source_of(recipe))
         experiment = plan(root, recipe)
         if _is_current(root, experiment):
             print(f"Nothing changed since the last run of {experiment.recipe}.")

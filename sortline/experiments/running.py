@@ -27,13 +27,16 @@ from sortline.experiments.records import (
     write_record,
 )
 from sortline.experiments.run import (
+    Check,
     Experiment,
     check_data,
     execute,
     find,
     plan,
     read_recipe,
+    source_of,
 )
+from sortline.training.network_settings import NetworkParams
 
 PARAMS = "params"
 """Stands for params.yaml without a recipe."""
@@ -61,9 +64,13 @@ class Job:
     data: str
     beside: int
 
+    def named(self) -> str | None:
+        """The recipe; None for params.yaml alone."""
+        return None if self.recipe == PARAMS else self.recipe
+
     def laid(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """params.yaml's values, and what is laid over them: recipe, budget, seed."""
-        base, own = read_recipe(self.root, None if self.recipe == PARAMS else self.recipe)
+        base, own = read_recipe(self.root, self.named())
         granted = self.budget.laid_over(own, overlay(base, own))
         return base, overlay(granted, {"seed": self.seed})
 
@@ -71,10 +78,9 @@ class Job:
         """What DVC is to run.
 
         Raises:
-            ParamsError: the recipe is unknown, or wrong under this budget.
+            ParamsError: the recipe is unknown.
         """
-        recipe = None if self.recipe == PARAMS else self.recipe
-        return plan(self.root, recipe, self.laid()[1])
+        return plan(self.root, self.named(), self.laid()[1])
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,12 @@ class NotMeasured:
 
 
 def jobs_for(
-    root: Path, home: Path, recipes: Sequence[str], budget: Budget, beside: int
+    root: Path,
+    home: Path,
+    recipes: Sequence[str],
+    budget: Budget,
+    beside: int,
+    check: Check,
 ) -> list[Job]:
     """One job a recipe and seed; the recipes are checked, all of them, before anything runs.
 
@@ -101,14 +112,14 @@ def jobs_for(
     # All recipes with one seed before any with the next: a stopped comparison has a whole table.
     jobs = [Job(root, home, name, seed, budget, data, beside) for seed in seeds for name in recipes]
     for job in jobs[: len(recipes)]:
-        job.experiment()
+        check(overlay(*job.laid()), source_of(job.named()))
     return jobs
 
 
 def _record(job: Job, experiment: Experiment, commit: str) -> Record:
     results = Results(job.root, commit)
     base, laid = job.laid()
-    params = parse_params(overlay(base, laid), job.recipe)
+    params = parse_params(NetworkParams, overlay(base, laid), job.recipe)
     scores = results.json("reports/evaluation/metrics.json")
     speed = results.json("reports/evaluation/latency.json")
     counts = results.json("reports/validation.json")
@@ -143,7 +154,7 @@ def _check_weights(job: Job) -> None:
     from sortline.training.weights import find_weights
 
     base, laid = job.laid()
-    params = parse_params(overlay(base, laid), job.recipe)
+    params = parse_params(NetworkParams, overlay(base, laid), job.recipe)
     find_weights(params.backbone, Paths(job.root).state / "weights")
 
 

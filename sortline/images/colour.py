@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
-from sortline.core.params import Augment
 from sortline.images import geometry
 from sortline.images.draws import around_zero, uniforms
+from sortline.images.view_settings import Augment
 
 # Fields of a view, and their values where nothing is changed.
 PLAIN: Final = {

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sortline.core.params import Augment
 from sortline.images import colour, geometry
 from sortline.images.decode import resize
+from sortline.images.view_settings import Augment
 
 _PLAIN = {**geometry.PLAIN, **colour.PLAIN}
 # The order is part of the key of every cached row: it stays, and new fields come last.

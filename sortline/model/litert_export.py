@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from sortline.core.errors import ExportError
 from sortline.core.files import sha256_file, write_json
-from sortline.core.params import LiteRt
 from sortline.model.litert import (
     FACTS,
     IMAGE,
@@ -28,6 +27,7 @@ from sortline.model.litert import (
 )
 from sortline.model.local_model import Served
 from sortline.model.saved_model import Exported
+from sortline.model.settings import LiteRt
 from sortline.training.litert_file import flat_of
 
 MAX_DIFFERENCE: Final = 1e-4

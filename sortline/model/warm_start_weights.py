@@ -1,24 +1,26 @@
 """The champion's weights, taken out of its SavedModel and put into a network that can train."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from sortline.core.params import Params
 from sortline.core.paths import Paths
 from sortline.model.local_model import Served, load_model
 from sortline.training.backbones import first_trained, worthwhile_cut
 from sortline.training.calibration import probabilities
 from sortline.training.network import build_network
+from sortline.training.network_settings import NetworkParams
+from sortline.training.phase_settings import FineTune
 from sortline.training.weights import load_pretrained, save_weights
 
 _PROBES = 4
 _MAX_DIFFERENCE = 1e-4
 
 
-def _misfit(network: keras.Model, served: Served, params: Params) -> str | None:
+def _misfit(network: keras.Model, served: Served, params: NetworkParams) -> str | None:
     """Load the champion's weights; why they are not this network's, or None."""
     size_px = served.contract.preprocessing.image_size_px
     if size_px != params.backbone.image_size_px:
@@ -62,7 +64,9 @@ class Taken:
     weights_sha256: str | None = None
 
 
-def start_from(champion: Path, params: Params, paths: Paths, target: Path) -> Taken:
+def start_from(
+    champion: Path, params: NetworkParams, phases: Sequence[FineTune], paths: Paths, target: Path
+) -> Taken:
     """Write the champion's weights to `target`, unless training cannot start from them.
 
     The features of the frozen layers are those of the pretrained weights, so the champion's frozen
@@ -71,6 +75,7 @@ def start_from(champion: Path, params: Params, paths: Paths, target: Path) -> Ta
     Args:
         champion: its SavedModel.
         params: the network that is to be trained.
+        phases: in which it is trained.
         paths: of the graph.
         target: a file, `*.safetensors`.
 
@@ -85,7 +90,7 @@ def start_from(champion: Path, params: Params, paths: Paths, target: Path) -> Ta
     pretrained = build_network(params.backbone, params.head, len(served.labels), params.seed)
     backbones = [each.get_layer("backbone") for each in (network, pretrained)]
     loaded = load_pretrained(backbones[1], params.backbone, paths.state / "weights")
-    name, phases = params.backbone.architecture, params.fine_tune_phase2.phases
+    name = params.backbone.architecture
     cut = min(
         worthwhile_cut(backbones[0], first_trained(backbones[0], each.from_layer, name))
         for each in phases

@@ -19,11 +19,11 @@ import pandas as pd
 from sortline.core.errors import DataError, ParamsError
 from sortline.core.files import require
 from sortline.core.log_files import prediction_files, read_tables
-from sortline.core.params import Drift as Settings
 from sortline.core.paths import Paths
 from sortline.core.refusal import REFUSED_IN_TABLES
 from sortline.core.storage import Storage
 from sortline.evaluation.metrics import Ints
+from sortline.monitoring.settings import Drift as Settings
 from sortline.monitoring.stability import Index, counts_between, quantile_edges, stability
 
 _PREDICTIONS: Final = "predictions.parquet"

@@ -19,7 +19,6 @@ from sortline.core.dvc import first_out, read_pin
 from sortline.core.errors import DataError, ParamsError
 from sortline.core.label_files import known_labels
 from sortline.core.log_files import open_log
-from sortline.core.params import Drift as Settings
 from sortline.core.params import load_params, read_yaml
 from sortline.core.paths import Paths
 from sortline.core.storage import Storage
@@ -31,6 +30,8 @@ from sortline.monitoring.drift import (
     read_reference,
     read_window,
 )
+from sortline.monitoring.settings import Drift as Settings
+from sortline.monitoring.settings import DriftParams
 from sortline.monitoring.stability import Index
 
 _DECIMALS = 6
@@ -244,7 +245,7 @@ def command(address: str, asked: Asked, *, as_json: bool) -> int:
         DataError, ArtifactError: see `look`.
     """
     root = Path.cwd()
-    settings = load_params(Paths(root).params).drift
+    settings = load_params(DriftParams, Paths(root).params).drift
     store = open_log(address)
     try:
         outcome = look(store, asked, settings, root)

@@ -123,7 +123,7 @@ def _lay_settings(folder: Path, request: Request) -> None:
         with (folder / "params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(settings, file)
     # The code of that revision judges its own settings.
-    check = [sys.executable, "-m", "sortline.core.entry"]
+    check = [sys.executable, "-m", "sortline.orchestration.params"]
     done = captured(folder, check, timeout_s=_CHECKING_S)
     if done.returncode != 0:
         raise ParamsError(last_lines(done.stderr).removeprefix("sortline: "))

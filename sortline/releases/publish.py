@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError
-from sortline.core.params import Publish
 from sortline.core.paths import Paths
 from sortline.releases.admission import Candidate, admit, read_candidate
 from sortline.releases.claims import (
@@ -42,6 +41,7 @@ from sortline.releases.records import (
     read_records,
     version_digest,
 )
+from sortline.releases.settings import Publish
 from sortline.releases.store import GRAPH, Limits, Store
 
 

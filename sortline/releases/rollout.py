@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError, SortlineError
-from sortline.core.params import Promote
 from sortline.releases.endpoints import (
     Replica,
     State,
@@ -37,6 +36,7 @@ from sortline.releases.model_config import (
     to_text,
     with_served,
 )
+from sortline.releases.settings import Promote
 from sortline.releases.store import CONFIG, Small, Store
 
 _PAUSE_S: Final = 0.2

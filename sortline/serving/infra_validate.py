@@ -35,11 +35,11 @@ from sortline.core.files import (
     require,
     write_json,
 )
-from sortline.core.params import Params, load_params
 from sortline.core.paths import Paths
 from sortline.model.contract import verify
 from sortline.serving.local_server import LOOPBACK, RunningServer, running_server
 from sortline.serving.server_program import Models, Program, choose_program
+from sortline.serving.settings import InfraValidate
 from sortline.serving.version_folder import assemble, predict_request
 
 VERSION: Final = 1
@@ -281,11 +281,19 @@ def _expected(rows: pd.DataFrame, data: Path) -> Iterator[Expected]:
         yield Expected(row["path"], image, row["predicted"], probabilities)
 
 
-def run(params: Params, paths: Paths, data: Path | None = None) -> InfraBlessing:
+def run(
+    settings: InfraValidate,
+    model: str,
+    serving_version: str,
+    paths: Paths,
+    data: Path | None = None,
+) -> InfraBlessing:
     """Assemble the version, have it tried, and write what came of it.
 
     Args:
-        params: the section infra_validate, and under which name the model is served.
+        settings: how it is tried.
+        model: the name under which it is served.
+        serving_version: of TensorFlow Serving, whose container is taken where there is no binary.
         paths: of the run that is validated.
         data: the folder that holds data/; that of `paths` if None.
 
@@ -293,13 +301,13 @@ def run(params: Params, paths: Paths, data: Path | None = None) -> InfraBlessing
         ArtifactError: evaluation has not seen the exported model.
         DataError: a file of the test split is not the one that was evaluated.
     """
-    settings, rows = params.infra_validate, read_evaluated(paths)
+    rows = read_evaluated(paths)
     root = data or paths.root
     warmup = [file.image for file in _expected(spread(rows, settings.warmup_records), root)]
     expected = list(_expected(spread(rows, settings.images), root))
-    model, version = params.promote.model_name, paths.root / "artifacts" / "version"
+    version = paths.root / "artifacts" / "version"
     digest = assemble(paths.saved_model, warmup, version, model)
-    program = choose_program(f"tensorflow/serving:{params.publish.serving_version}")
+    program = choose_program(f"tensorflow/serving:{serving_version}")
     trial = Trial(version, len(warmup), model, settings.timeout_s, settings.tolerance)
     outcome = try_out(program, trial, expected)
     blessing = InfraBlessing(
@@ -318,25 +326,22 @@ def run(params: Params, paths: Paths, data: Path | None = None) -> InfraBlessing
     return blessing
 
 
-def command(root: Path, images: int | None, timeout_s: float | None) -> None:
-    """`sortline infra-validate`; settings are those of the folder it is called in.
+def command(root: Path, settings: InfraValidate, model: str, serving_version: str) -> None:
+    """`sortline infra-validate`; see `run`.
 
     Args:
         root: what to validate: the repository, or runs/NAME, which has no data of its own.
-        images: instead of the setting.
-        timeout_s: instead of the setting.
+        settings: how it is tried.
+        model: the name under which it is served.
+        serving_version: of TensorFlow Serving.
 
     Raises:
         RefusedError: the server does not serve this model as it was evaluated.
     """
-    params = load_params(Path.cwd() / "params.yaml")
-    given = {"images": images, "timeout_s": timeout_s}
-    changed = {name: value for name, value in given.items() if value is not None}
-    section = params.infra_validate.model_copy(update=changed)
     paths = Paths(root)
     data = root if paths.data.is_dir() else Path.cwd()
     with exclusive(root / ".sortline" / "infra_validate.lock", "Infra validation"):
-        blessing = run(params.model_copy(update={"infra_validate": section}), paths, data)
+        blessing = run(settings, model, serving_version, paths, data)
     if not blessing.blessed:
         raise RefusedError(f"not blessed: {blessing.reason}")
     print(f"infra_validate: blessed: {blessing.reason}")

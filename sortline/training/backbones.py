@@ -13,8 +13,9 @@ from typing import Any, Literal
 import keras
 
 from sortline.core.errors import ParamsError
-from sortline.core.params import ArchitectureName, Backbone, FromLayer, Last
 from sortline.training import architectures
+from sortline.training.network_settings import ArchitectureName, Backbone
+from sortline.training.phase_settings import FromLayer, Last
 
 Channels = Literal["rgb", "bgr", "grey"]
 Numbers = float | tuple[float, float, float]

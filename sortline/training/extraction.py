@@ -2,17 +2,18 @@
 
 import keras
 
-from sortline.core.params import Params
 from sortline.core.paths import Paths
 from sortline.training.backbones import first_trained, worthwhile_cut
 from sortline.training.features import Extractor, features_of_splits, identity_of, part_of
 from sortline.training.network import build_network
+from sortline.training.network_settings import NetworkParams
 from sortline.training.phase import extractor_of, read_dataset
+from sortline.training.phase_settings import PhasesParams
 from sortline.training.weights import LoadedWeights, load_pretrained
 
 
 def pretrained_network(
-    params: Params, paths: Paths, classes: int
+    params: NetworkParams, paths: Paths, classes: int
 ) -> tuple[keras.Model, LoadedWeights]:
     """Backbone with its pretrained weights, and a new head."""
     network = build_network(params.backbone, params.head, classes, params.seed)
@@ -28,7 +29,7 @@ def pooled_and_cut(network: keras.Model, cut: int) -> keras.Model:
     return keras.Model(network.input, [network.get_layer("pooling")(last), at_cut], name="pooled")
 
 
-def _first_cut(network: keras.Model, params: Params) -> int:
+def _first_cut(network: keras.Model, params: PhasesParams) -> int:
     """The layer at which the phase after this one will ask for features; 0: at none.
 
     Raises:
@@ -40,7 +41,7 @@ def _first_cut(network: keras.Model, params: Params) -> int:
     return cuts[0] if cuts else 0
 
 
-def phase1_extractor(network: keras.Model, weights: str | None, params: Params) -> Extractor:
+def phase1_extractor(network: keras.Model, weights: str | None, params: PhasesParams) -> Extractor:
     """Of pooled features, and of what phase 2 will ask for: it costs nothing along the way.
 
     The layer at which phase 2 starts is no parameter of this step: it changes no result.
@@ -55,7 +56,7 @@ def phase1_extractor(network: keras.Model, weights: str | None, params: Params) 
     return extractor_of(pooled_and_cut(network, cut), pooled, at_cut)
 
 
-def fill_cache(params: Params, paths: Paths, part: int, parts: int) -> int:
+def fill_cache(params: PhasesParams, paths: Paths, part: int, parts: int) -> int:
     """Compute features before training asks for them; returns how many were not there.
 
     Args:

@@ -19,11 +19,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from sortline.core.files import sha256_json
-from sortline.core.params import Backbone, Features
 from sortline.training import feature_cache
 from sortline.training.backbones import ARCHITECTURES
 from sortline.training.engine import Forward, describe, open_engine
 from sortline.training.feature_store import NETWORK_SUFFIX, Rows, Space, row_keys
+from sortline.training.network_settings import Backbone
+from sortline.training.phase_settings import Features
 
 Array = npt.NDArray[Any]
 _ATTEMPTS = 3

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from sortline.core.errors import SortlineError
-from sortline.core.params import Phase
 from sortline.training import checkpoint
 from sortline.training.batches import Examples, epoch_batches
 from sortline.training.curves import Row
 from sortline.training.devices import current
+from sortline.training.phase_settings import Phase
 
 _EVALUATION_BATCH, _EVALUATION_BYTES = 256, 32 << 20
 

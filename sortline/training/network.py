@@ -13,8 +13,8 @@ from keras import ops
 
 from sortline.core.errors import DataError
 from sortline.core.files import read_json, require
-from sortline.core.params import Backbone, Head, Params
 from sortline.training.backbones import ARCHITECTURES, Architecture, build_backbone
+from sortline.training.network_settings import Backbone, Head, NetworkParams
 from sortline.training.weights import load_weights
 
 _POOLING = {
@@ -100,7 +100,7 @@ def _plain(numbers: float | tuple[float, ...]) -> float | list[float]:
     return list(numbers) if isinstance(numbers, tuple) else numbers
 
 
-def load_network(folder: Path, params: Params) -> tuple[keras.Model, tuple[str, ...]]:
+def load_network(folder: Path, params: NetworkParams) -> tuple[keras.Model, tuple[str, ...]]:
     """A trained classifier and its labels, from what a training step wrote.
 
     Args:

@@ -11,7 +11,6 @@ import pandas as pd
 
 from sortline.core.errors import DataError
 from sortline.core.files import read_verified, require, sha256_json
-from sortline.core.params import Objective, Params
 from sortline.core.paths import Paths
 from sortline.images import views as view_plan
 from sortline.images.pixels import fingerprint, pixel_batches
@@ -22,6 +21,7 @@ from sortline.training.engine import describe
 from sortline.training.feature_store import Rows
 from sortline.training.features import Extractor, Use, Views, features_of_splits
 from sortline.training.held_rows import HeldRows
+from sortline.training.phase_settings import Objective, TrainingParams
 from sortline.training.pixel_rows import PixelRows
 
 Array = npt.NDArray[Any]
@@ -124,7 +124,7 @@ def _examples(
 
 
 def examples_of(
-    dataset: Dataset, extractor: Extractor, params: Params, paths: Paths
+    dataset: Dataset, extractor: Extractor, params: TrainingParams, paths: Paths
 ) -> tuple[Splits, tuple[Use, Use]]:
     """Features of both splits, computed or found in the cache, and how many were which."""
     splits = (dataset.train, dataset.val)
@@ -140,14 +140,14 @@ def near(rows: Rows, device_gb: float) -> Rows | HeldRows:
     return HeldRows(rows) if fits and alone and has_accelerator() else rows
 
 
-def pixels_of(dataset: Dataset, params: Params) -> Splits:
+def pixels_of(dataset: Dataset, params: TrainingParams) -> Splits:
     """Pixels of both splits, decoded whenever they are asked for."""
     size_px = params.backbone.image_size_px
     rows = PixelRows(dataset.train, size_px), PixelRows(dataset.val, size_px)
     return _examples(dataset, rows, params.objective)
 
 
-def say_what_grey_images_become(dataset: Dataset, params: Params) -> None:
+def say_what_grey_images_become(dataset: Dataset, params: TrainingParams) -> None:
     """Tell before training when a backbone that sees colour gets images without any."""
     if dataset.grey and ARCHITECTURES[params.backbone.architecture].channels != "grey":
         weights = f"weights {params.backbone.weights}" if params.backbone.weights else "no weights"
@@ -157,7 +157,7 @@ def say_what_grey_images_become(dataset: Dataset, params: Params) -> None:
         )
 
 
-def learnt_from(params: Params, extractor: Extractor | None) -> dict[str, Any]:
+def learnt_from(params: TrainingParams, extractor: Extractor | None) -> dict[str, Any]:
     """What the result of a phase depends on besides its settings, the seed and the rows."""
     features: list[Any] = [{"pixels": fingerprint(), "size_px": params.backbone.image_size_px}]
     if extractor:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from sortline.core.files import atomic_dir, remove, sha256_json, write_json
-from sortline.core.params import Phase
 from sortline.core.paths import Paths
 from sortline.training.batches import Examples
 from sortline.training.curves import Curves
@@ -20,6 +19,7 @@ from sortline.training.features import Use
 from sortline.training.logits import NAME, write_logits
 from sortline.training.loop import Trained, evaluation_batch, train
 from sortline.training.phase import Splits
+from sortline.training.phase_settings import Phase
 from sortline.training.weights import save_weights, variables_by_name
 
 # Raise it when a checkpoint of before may not be gone on from: another order of images, another

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sortline.core.params import Distribution
 from sortline.core.paths import Paths
 from sortline.training.devices import Devices, OneDevice, use
+from sortline.training.phase_settings import Distribution
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from safetensors.numpy import load_file, save
 
 from sortline.core.errors import WeightsError
 from sortline.core.files import atomic_file, sha256_file, sha256_json
-from sortline.core.params import Backbone
 from sortline.core.settings import read_settings
 from sortline.core.storage import is_remote, open_storage
 from sortline.training.backbones import ARCHITECTURES, Published
+from sortline.training.network_settings import Backbone
 
 _DEMO = Path(__file__).parent / "demo_weights" / "mobilenet_v2_0.35_96.safetensors"
 _DEMO_SHAPE = ("mobilenet_v2", 0.35, 96)

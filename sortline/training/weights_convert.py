@@ -19,8 +19,8 @@ from safetensors.numpy import load_file
 
 from sortline.core.errors import ParamsError, WeightsError
 from sortline.core.files import sha256_file
-from sortline.core.params import ArchitectureName, Backbone
 from sortline.training.backbones import ARCHITECTURES, build_backbone
+from sortline.training.network_settings import ArchitectureName, Backbone
 from sortline.training.weights import (
     assign_weights,
     load_pretrained,

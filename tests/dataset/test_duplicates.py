@@ -10,7 +10,6 @@ import pytest
 from helpers.encoded_pictures import encode, picture
 from PIL import Image
 
-from sortline.core.params import load_params
 from sortline.dataset import duplicates
 from sortline.dataset.duplicates import (
     components,
@@ -20,8 +19,9 @@ from sortline.dataset.duplicates import (
     near_pairs,
     perceptual_hash,
 )
+from sortline.orchestration.params import load
 
-BITS = load_params(Path(__file__).parents[2] / "params.yaml").validate_.near_duplicate_bits
+BITS = load(Path(__file__).parents[2]).validate_.near_duplicate_bits
 
 
 def hash_of(image: Image.Image) -> str:

@@ -11,13 +11,14 @@ from PIL import Image
 
 from sortline.core.errors import DataError, WeightsError
 from sortline.core.files import read_json, sha256_file
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.dataset.duplicates import perceptual_hash
 from sortline.experiments.audit import COLUMNS, FOLDER, audit, find_suspects, suspect_table
 from sortline.experiments.probabilities import out_of_fold
 from sortline.experiments.suspects import twins
 from sortline.images.decode import decode_file
+from sortline.orchestration.params import Params, check
 from sortline.reporting.report import gather
 from sortline.synthetic.generated import generate
 
@@ -29,7 +30,7 @@ IMAGES, WRONG = 240, 18
 def settings(**changes: Any) -> Params:
     """Those of the repository, for a dozen features instead of a thousand."""
     few = {"label_audit": {"inverse_regularisation": 1.0}}
-    return parse_params(overlay(overlay(read_yaml(ROOT / "params.yaml"), few), changes))
+    return check(overlay(overlay(read_yaml(ROOT / "params.yaml"), few), changes))
 
 
 def noisy() -> tuple[pd.DataFrame, npt.NDArray[np.float32], set[str]]:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sortline.core.params import overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.experiments.budget import Budget
+from sortline.orchestration.params import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 def test_every_recipe_can_be_cut_short(recipe: str) -> None:
     base, own = read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / f"recipes/{recipe}.yaml")
     laid = Budget(1, epochs=1, image_size_px=96, alpha=0.35).laid_over(own, overlay(base, own))
-    params = parse_params(overlay(base, laid))
+    params = check(overlay(base, laid))
     phases = [each for each in (params.train_phase1, *params.fine_tune_phase2.phases) if each]
     assert {each.epochs for each in phases} == {1}
     assert params.backbone.image_size_px == 96

@@ -12,6 +12,7 @@ from sortline.experiments.budget import Budget
 from sortline.experiments.records import Results, training_seconds
 from sortline.experiments.running import jobs_for
 from sortline.experiments.workspace import workspace_for
+from sortline.orchestration.params import check
 from sortline.synthetic.generated import generate
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_seeds_and_budgets_are_runs_of_their_own_and_repeat_under_one_name(root: Path) -> None:
     def names(budget: Budget) -> list[str]:
-        jobs = jobs_for(root, root, ["head", "params"], budget, 1)
+        jobs = jobs_for(root, root, ["head", "params"], budget, 1, check)
         return [job.experiment().name for job in jobs]
 
     first = names(Budget(2))
@@ -52,7 +53,7 @@ def test_a_wrong_recipe_is_refused_before_anything_runs(
     root: Path, recipes: list[str], message: str
 ) -> None:
     with pytest.raises(ParamsError, match=message):
-        jobs_for(root, root, recipes, Budget(1), 1)
+        jobs_for(root, root, recipes, Budget(1), 1, check)
 
 
 def test_a_folder_that_is_no_dataset_says_what_one_is(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from dvc.utils.hydra import apply_overrides
 from helpers.tiny_runs import ROOT, check, draw, finish, settings, start_over, train
 
 from pipeline_steps import augment
-from sortline.core.params import overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.experiments.run import overrides_of
 from sortline.model.contract import read_contract
 from sortline.model.local_model import load_model
+from sortline.orchestration.params import check as check_settings
 from sortline.training.network import build_network
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
@@ -48,7 +49,7 @@ def test_an_experiment_gets_the_settings_of_its_recipe(name: str, tmp_path: Path
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     apply_overrides(path, list(overrides_of(_BASE, _recipe(name))))
-    assert parse_params(read_yaml(path)) == parse_params(overlay(_BASE, _recipe(name)))
+    assert check_settings(read_yaml(path)) == check_settings(overlay(_BASE, _recipe(name)))
 
 
 # Of ten classes unless the network is for two: every parameter, and those that no phase freezes.
@@ -66,7 +67,7 @@ def test_an_experiment_gets_the_settings_of_its_recipe(name: str, tmp_path: Path
 def test_the_head_of_a_recipe_has_the_documented_parameters(
     name: str, classes: int, head: int
 ) -> None:
-    params = parse_params(overlay(_BASE, _recipe(name)))
+    params = check_settings(overlay(_BASE, _recipe(name)))
     network = build_network(params.backbone, params.head, classes, params.seed)
     assert network.get_layer("head").count_params() == head
     assert network.output_shape == (None, classes)

@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from sortline.core.files import digest_tree, write_json
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.model.contract import (
     Contract,
@@ -26,6 +26,7 @@ from sortline.model.contract import (
     signatures,
     write_contract,
 )
+from sortline.orchestration.params import Params, check
 from sortline.releases.admission import read_candidate
 from sortline.releases.claims import publishing
 from sortline.releases.publish import Published, prepare_lineage, publish
@@ -44,7 +45,7 @@ def _own_settings() -> dict[str, Any]:
 
 def settings(**sections: dict[str, object]) -> Params:
     """params.yaml with some values replaced."""
-    return parse_params(overlay(_own_settings(), sections))
+    return check(overlay(_own_settings(), sections))
 
 
 def contract() -> Contract:

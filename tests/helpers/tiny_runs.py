@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from helpers.params import Params, parse_params
 from PIL import Image
 
 from pipeline_steps import (
@@ -20,7 +21,7 @@ from pipeline_steps import (
     warm_start,
 )
 from sortline.core.files import sha256_file, write_json
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 
 ROOT = Path(__file__).parents[2]

@@ -13,11 +13,11 @@ import numpy as np
 from helpers.training_parts import signal_examples
 
 from sortline.core.entry import exit_code_of
-from sortline.core.params import Distribution, Phase
 from sortline.core.paths import Paths
 from sortline.training.curves import Row
 from sortline.training.devices import current
 from sortline.training.loop import train
+from sortline.training.phase_settings import Distribution, Phase
 from sortline.training.strategy import opened
 
 

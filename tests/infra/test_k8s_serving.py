@@ -17,7 +17,7 @@ from helpers.rendered import (
     render_folder,
 )
 
-from sortline.core.params import load_params
+from sortline.orchestration.params import load
 
 MIB = 1 << 20
 
@@ -41,7 +41,7 @@ def _flags(overlay: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_server_is_the_one_that_releases_are_checked_for(overlay: str) -> None:
-    wanted = load_params(REPOSITORY / "params.yaml").publish.serving_version
+    wanted = load(REPOSITORY).publish.serving_version
     tag = _container(overlay, "server")["image"].rpartition(":")[2]
     assert tag == (f"{wanted}-gpu" if overlay == "gpu" else wanted)
 
@@ -60,7 +60,7 @@ def _nginx(overlay: str) -> str:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_pod_is_ready_only_while_the_stable_model_can_answer(overlay: str) -> None:
-    name = load_params(REPOSITORY / "params.yaml").promote.model_name
+    name = load(REPOSITORY).promote.model_name
     server = _container(overlay, "server")
     state = f"/v1/models/{name}/labels/stable/metadata"
     assert server["startupProbe"]["httpGet"]["path"] == state
@@ -70,7 +70,7 @@ def test_a_pod_is_ready_only_while_the_stable_model_can_answer(overlay: str) -> 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_two_of_the_largest_models_that_the_gate_lets_through_fit(overlay: str) -> None:
-    largest = load_params(REPOSITORY / "params.yaml").gate.max_size_mb
+    largest = load(REPOSITORY).gate.max_size_mb
     assert largest is not None
     limit = memory_bytes(_container(overlay, "server")["resources"]["limits"]["memory"])
     assert limit >= (1024 + 2 * 4 * largest) * MIB
@@ -78,7 +78,7 @@ def test_two_of_the_largest_models_that_the_gate_lets_through_fit(overlay: str) 
 
 @pytest.mark.parametrize("overlay", SERVED)
 def test_the_volume_holds_every_version_that_can_be_on_it_at_once(overlay: str) -> None:
-    params = load_params(REPOSITORY / "params.yaml")
+    params = load(REPOSITORY)
     assert params.gate.max_size_mb is not None
     volumes = _deployment(overlay)["spec"]["template"]["spec"]["volumes"]
     models = next(each for each in volumes if each["name"] == "models")

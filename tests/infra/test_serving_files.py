@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from helpers.rendered import OVERLAYS, REPOSITORY, named, render
 
 from sortline.client.server_config import read_config_file
-from sortline.core.params import load_params
+from sortline.orchestration.params import load
 from sortline.standin.batching_parameters import message_class
 from sortline.standin.monitoring import metrics_path
 
@@ -58,7 +58,7 @@ def test_the_dev_overlays_model_config_names_the_model_that_clients_ask_for(
 ) -> None:
     (tmp_path / "models.config").write_text(_file("dev", "models.config"), encoding="utf-8")
     models = read_config_file(tmp_path / "models.config")
-    name = load_params(REPOSITORY / "params.yaml").promote.model_name
+    name = load(REPOSITORY).promote.model_name
     assert models.keys() == {name}
     assert models[name].labels == {"stable": 1}
     assert models[name].base_path == Path("/releases")

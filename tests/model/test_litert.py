@@ -12,13 +12,13 @@ from helpers.colour_models import LABELS, SIZE_PX, export, exported, settings, w
 
 from sortline.core.errors import ArtifactError, DataError, ExportError
 from sortline.core.files import sha256_file
-from sortline.core.params import LiteRt
 from sortline.core.paths import Paths
 from sortline.evaluation import litert_scores
 from sortline.model.litert import Interpreted, chosen, read_litert, read_pixels
 from sortline.model.litert_export import Facts, Sources, convert, write_litert
 from sortline.model.local_model import Served, load_model
 from sortline.model.saved_model import Exported
+from sortline.model.settings import LiteRt
 
 Written = dict[str, Facts]
 

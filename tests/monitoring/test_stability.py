@@ -5,11 +5,11 @@ import numpy.typing as npt
 import pytest
 from helpers.workspaces import ROOT
 
-from sortline.core.params import load_params
 from sortline.evaluation.metrics import Floats
 from sortline.monitoring.stability import Index, counts_between, quantile_edges, stability
+from sortline.orchestration.params import load
 
-MIN_IMAGES = load_params(ROOT / "params.yaml").drift.min_images
+MIN_IMAGES = load(ROOT).drift.min_images
 # As a model answered on a test split of 1,974 images of the generated dataset.
 SHARES = np.array([122, 141, 156, 476, 330, 127, 156, 221, 227, 18]) / 1974
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.colour_models import export, settings, workspace
+from helpers.params import Params
 
 from pipeline_steps import evaluate
 from sortline.core.errors import ArtifactError, DataError
@@ -20,7 +21,15 @@ from sortline.core.files import digest_tree, read_json, write_json
 from sortline.core.paths import Paths
 from sortline.model.contract import model_digest, verify
 from sortline.serving import infra_validate
-from sortline.serving.infra_validate import Answer, Expected, Trial, compare, spread, try_out
+from sortline.serving.infra_validate import (
+    Answer,
+    Expected,
+    InfraBlessing,
+    Trial,
+    compare,
+    spread,
+    try_out,
+)
 from sortline.serving.server_program import Program
 
 FEW: dict[str, object] = {"images": 4, "timeout_s": 900.0, "warmup_records": 3}
@@ -48,6 +57,11 @@ def predictions(evaluated: Paths) -> Iterator[pd.DataFrame]:
     path.write_bytes(kept)
 
 
+def validate(params: Params, paths: Paths) -> InfraBlessing:
+    served, version = params.promote.model_name, params.publish.serving_version
+    return infra_validate.run(params.infra_validate, served, version, paths)
+
+
 def blessing(paths: Paths) -> Any:
     return read_json(paths.reports / "infra_blessing.json", "the test")
 
@@ -56,7 +70,7 @@ def test_a_model_that_is_served_as_it_was_evaluated_is_blessed(
     evaluated: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SORTLINE_MODEL_SERVER", "stand-in")
-    infra_validate.run(settings(infra_validate=FEW), evaluated)
+    validate(settings(infra_validate=FEW), evaluated)
     found = blessing(evaluated)
     version = evaluated.root / "artifacts" / "version"
     assert found["blessed"] is True
@@ -79,9 +93,9 @@ def test_a_model_that_is_served_as_another_one_was_evaluated_is_not_blessed(
     tampered = predictions.assign(p_red=predictions["p_red"] + first)
     table = evaluated.reports / "evaluation" / "predictions.parquet"
     tampered.to_parquet(table, index=False)
-    result = infra_validate.run(settings(infra_validate=FEW), evaluated)
+    result = validate(settings(infra_validate=FEW), evaluated)
     assert not result.blessed
-    assert result == infra_validate.InfraBlessing(**blessing(evaluated))
+    assert result == InfraBlessing(**blessing(evaluated))
     path = predictions.iloc[0]["path"]
     said = f"{path} by gRPC: a probability differs by 0.001; and 1 more"
     assert result.reason == said
@@ -124,22 +138,22 @@ def test_what_was_not_evaluated_is_not_tried(
     kept = picture.read_bytes()
     picture.write_bytes(kept + b"!")
     with pytest.raises(DataError, match="is not the file that was evaluated"):
-        infra_validate.run(params, evaluated)
+        validate(params, evaluated)
     picture.write_bytes(kept)
     table = evaluated.reports / "evaluation" / "predictions.parquet"
     predictions.assign(valid=False).to_parquet(table, index=False)
     with pytest.raises(ArtifactError, match="has no image that the model can read"):
-        infra_validate.run(params, evaluated)
+        validate(params, evaluated)
     other = Paths(tmp_path)
     export(other.saved_model, bias=9.0)
     with pytest.raises(ArtifactError, match=r"predictions\.parquet is missing"):
-        infra_validate.run(params, other)
+        validate(params, other)
     folder = other.reports / "evaluation"
     folder.mkdir(parents=True)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
     write_json(folder / "metrics.json", {"model_digest": "0" * 64})
     with pytest.raises(ArtifactError, match=r"is of the model 000000000000, not of .*evaluate"):
-        infra_validate.run(params, other)
+        validate(params, other)
 
 
 def test_a_scheduler_that_stops_it_stops_the_server_too(evaluated: Paths, tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.params import Params, parse_params
 from PIL import Image
 
 from pipeline_steps import augment
 from sortline.core.errors import ArtifactError, DataError, ImageError, ParamsError
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.images.draws import uniforms
 from sortline.images.views import FIELDS, draw

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from helpers.colour_models import REPOSITORY
+from helpers.params import Params, parse_params
 from PIL import Image
 
 from pipeline_steps import export
 from sortline.core.errors import DataError, ExportError
 from sortline.core.files import digest_tree, sha256_file, write_json
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.images.decode import decode_and_resize
 from sortline.model import parity

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from helpers.encoded_pictures import animated, claiming_jpeg, encode, exif, grey_16_bits, picture
+from helpers.params import Params, parse_params
 
 from pipeline_steps.validate import Validation, run
 from sortline.core.errors import ArtifactError, DataError, ValidationError
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.dataset.manifest import labels_of, read_manifest
 from sortline.dataset.measured import read_measured, write_measured

@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.params import Params, parse_params
 from helpers.workspaces import call, git, make_workspace, write_params
 from safetensors.numpy import load_file
 
 from pipeline_steps import warm_start
 from sortline.core.files import digest_tree, write_json
-from sortline.core.params import Params, overlay, parse_params, read_yaml
+from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.evaluation.replace_champion import use
 from sortline.model.contract import (

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sortline.core.errors import DataError, ParamsError, WeightsError
-from sortline.core.params import ArchitectureName, Backbone, Head, Last, Params
 from sortline.model.allowed_operations import ALLOWED
+from sortline.orchestration.params import Params
 from sortline.training.backbones import (
     ARCHITECTURES,
     build_backbone,
@@ -20,6 +20,8 @@ from sortline.training.backbones import (
     worthwhile_cut,
 )
 from sortline.training.network import build_head, build_network
+from sortline.training.network_settings import ArchitectureName, Backbone, Head
+from sortline.training.phase_settings import Last
 from sortline.training.weights import find_weights
 
 _PLAIN: dict[str, Any] = {

@@ -6,7 +6,6 @@ import pytest
 
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from sortline.core.errors import ParamsError
-from sortline.core.params import Backbone, Head
 from sortline.training.backbones import (
     build_backbone,
     cut_below,
@@ -16,6 +15,7 @@ from sortline.training.backbones import (
 )
 from sortline.training.folding import fold_batchnorm
 from sortline.training.network import build_network
+from sortline.training.network_settings import Backbone, Head
 
 _REFERENCE = Backbone(architecture="mobilenet_v2", alpha=1.0, image_size_px=224, weights=None)
 _SMALL = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from sortline.core.errors import ParamsError
-from sortline.core.params import Distribution
 from sortline.training import devices
 from sortline.training.cluster import follower_of, task_of
 from sortline.training.distributed_tf import Replicas
+from sortline.training.phase_settings import Distribution
 from sortline.training.strategy import opened
 
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
-from sortline.core.params import Backbone, Features, Head, Phase
 from sortline.training.backbones import cut_below, set_trainable_from
 from sortline.training.batches import Examples, one_hot
 from sortline.training.engine import Engine, convert, describe, open_engine
@@ -20,7 +19,9 @@ from sortline.training.features import Extractor, Views, features_of, identity_o
 from sortline.training.held_rows import HeldRows
 from sortline.training.loop import train
 from sortline.training.network import build_network
+from sortline.training.network_settings import Backbone, Head
 from sortline.training.phase import near
+from sortline.training.phase_settings import Features, Phase
 from sortline.training.weights import load_pretrained
 
 _DEMO = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights="demo")

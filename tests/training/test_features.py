@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, DataError
-from sortline.core.params import Backbone, Features
 from sortline.training import feature_cache
 from sortline.training.engine import open_engine
 from sortline.training.feature_store import SUFFIX, Space, row_keys
@@ -31,6 +30,8 @@ from sortline.training.features import (
     identity_of,
     part_of,
 )
+from sortline.training.network_settings import Backbone
+from sortline.training.phase_settings import Features
 
 _BACKBONE = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)
 _SETTINGS = Features(engine="keras", storage="float32", batch_size=4, device_gb=0.0)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from helpers.training_parts import signal_examples
 
-from sortline.core.params import Phase
 from sortline.training.batches import Examples, Replay, epoch_batches
 from sortline.training.curves import Row
 from sortline.training.features import Views
 from sortline.training.loop import Trained, measure, train
+from sortline.training.phase_settings import Phase
 
 _REFERENCE: dict[str, Any] = {
     "epochs": 12,

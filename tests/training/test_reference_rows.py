@@ -14,12 +14,12 @@ from helpers.reference_values import assert_as_before
 from helpers.tiny_runs import settings
 from helpers.training_parts import signal_examples
 
-from sortline.core.params import Phase
 from sortline.core.paths import Paths
 from sortline.training import stage
 from sortline.training.engine import open_engine
 from sortline.training.extraction import phase1_extractor, pretrained_network
 from sortline.training.loop import train
+from sortline.training.phase_settings import Phase
 
 HERE = Path(__file__).parent
 _DEMO: dict[str, Any] = {

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sortline.core.errors import WeightsError
-from sortline.core.params import Backbone
 from sortline.training.backbones import build_backbone
+from sortline.training.network_settings import Backbone
 from sortline.training.weights import (
     find_weights,
     load_pretrained,
