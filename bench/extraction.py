@@ -31,7 +31,7 @@ from sortline.core.files import sha256_file
 from sortline.images.pixels import pixel_batches
 from sortline.images.views import PLAIN
 from sortline.orchestration.params import Params, load
-from sortline.training.backbones import cut_below
+from sortline.training.cuts import cut_below
 from sortline.training.engine import cores, open_engine
 from sortline.training.extraction import pooled_and_cut
 from sortline.training.features import Views, features_of_splits

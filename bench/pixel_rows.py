@@ -20,7 +20,7 @@ from PIL import Image
 
 from sortline.core.files import sha256_file
 from sortline.images.views import PLAIN
-from sortline.training.architectures import baseline_cnn
+from sortline.training.backbones.plain_cnns import baseline_cnn
 from sortline.training.features import Views
 from sortline.training.pixel_rows import PixelRows
 
@@ -105,7 +105,10 @@ def main() -> None:
     print(f"decoding {decoded:.2f} ms an image, reading uint8 {read:.2f} ms")
     shape = (SIZE_PX, SIZE_PX, 3)
     mobilenet = keras.applications.MobileNetV2(shape, include_top=False, weights=None)
-    for label, backbone in (("MobileNetV2", mobilenet), ("baseline_cnn", baseline_cnn(SIZE_PX))):
+    for label, backbone in (
+        ("MobileNetV2", mobilenet),
+        ("baseline_cnn", baseline_cnn(SIZE_PX, 1.0)),
+    ):
         trained = training(backbone)
         saved = max(0.0, decoded - read) / (decoded + trained)
         print(f"{label}: training {trained:.2f} ms an image; kept pixels save at most {saved:.1%}")

@@ -22,11 +22,12 @@ from sortline.core.errors import DataError
 from sortline.core.files import atomic_file, require
 from sortline.core.params import Sections, Seed
 from sortline.core.paths import Paths
+from sortline.images.augmentations import columns as added_columns
 from sortline.images.decode import decode_file
 from sortline.images.draws import view_seed
 from sortline.images.settings import Images
 from sortline.images.view_settings import Augment
-from sortline.images.views import FIELDS, PLAIN, apply_view, draw, view_vector
+from sortline.images.views import FIELDS, apply_view, draw, plain_vector, view_vectors
 from sortline.reporting import sheets
 
 SCHEMA = pa.schema(
@@ -36,6 +37,7 @@ SCHEMA = pa.schema(
         *((field, pa.float32()) for field in FIELDS),
     ]
 )
+"""Registered augmentations that are on add their columns, float32, after these."""
 
 # Balance stops here: an image of a rare class is seen at most this many times as often as one of
 # the largest class. Beyond it the class is learnt by heart, and the plan grows without need.
@@ -100,7 +102,10 @@ def plan_views(train: pd.DataFrame, settings: Augment, seed: int) -> pa.Table:
         "seed": seeds,
         **{name: values.astype(np.float32) for name, values in draw(seeds, settings).items()},
     }
-    return pa.table(columns, schema=SCHEMA)
+    schema = SCHEMA
+    for name in added_columns(list(settings.added)):
+        schema = schema.append(pa.field(name, pa.float32()))
+    return pa.table(columns, schema=schema)
 
 
 def preview_images(train: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -115,12 +120,12 @@ def draw_preview(
     chosen: pd.DataFrame, plan: pd.DataFrame, params: Params, paths: Paths, target: Path
 ) -> None:
     """Draw the preview sheet: a line an image, or the originals alone when there are no views."""
-    rows = []
+    rows, added = [], tuple(params.augment.added)
     for path, label, sha256 in zip(chosen["path"], chosen["label"], chosen["sha256"], strict=True):
         image = decode_file(paths.root / str(path), max_pixels=params.images.max_pixels)
-        drawn = plan[plan["sha256"] == sha256].head(_PREVIEW_VIEWS).to_dict("records")
-        vectors = [PLAIN, *(view_vector(row) for row in drawn)]
-        views = [apply_view(image, vector, _PREVIEW_PX).numpy() for vector in vectors]
+        drawn = plan[plan["sha256"] == sha256].head(_PREVIEW_VIEWS)
+        vectors = [plain_vector(added), *view_vectors(drawn, added)]
+        views = [apply_view(image, vector, _PREVIEW_PX, added).numpy() for vector in vectors]
         rows.append((str(label), [np.rint(view).astype(np.uint8) for view in views]))
     if plan.empty:
         title = "No views (augment.views is 0): training sees these pictures as they are"

@@ -42,7 +42,7 @@ from sortline.model.parity import Parity, parity_files, prove_parity
 from sortline.model.saved_model import Exported, check_signatures, write_saved_model
 from sortline.model.seen_images import write_seen
 from sortline.model.settings import Export, refuse_idle_threshold
-from sortline.training.backbones import ARCHITECTURES
+from sortline.training.backbones import BACKBONES
 from sortline.training.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
@@ -152,7 +152,7 @@ def describe(
     exported: Exported, manifest: pd.DataFrame, operations: Operations, params: Params
 ) -> Contract:
     """The contract of a model, without its digest."""
-    architecture = ARCHITECTURES[params.backbone.architecture]
+    pixels = BACKBONES[params.backbone.architecture].pixels
     counts = manifest["label"][manifest["split"] == "train"].value_counts()
     return Contract(
         format_version=1,
@@ -161,9 +161,9 @@ def describe(
         preprocessing=Preprocessing(
             image_size_px=exported.image_size_px,
             resize=_RESIZE,
-            channels=architecture.channels,
-            scale=architecture.scale,
-            offset=architecture.offset,
+            channels=pixels.channels,
+            scale=pixels.scale,
+            offset=pixels.offset,
             max_pixels=exported.max_pixels,
             formats=_FORMATS,
             exif_orientation=_ORIENTATION,

@@ -23,14 +23,14 @@ from sortline.core.entry import step_main
 from sortline.core.errors import ParamsError
 from sortline.core.files import read_json, sha256_file
 from sortline.core.paths import Paths
-from sortline.training.backbones import (
+from sortline.training.batches import Examples, Replay
+from sortline.training.cuts import (
     first_trained,
     head_of,
     set_trainable_from,
     tail_of,
     worthwhile_cut,
 )
-from sortline.training.batches import Examples, Replay
 from sortline.training.features import Extractor, identity_of
 from sortline.training.folding import fold_batchnorm
 from sortline.training.loop import Trained

@@ -29,7 +29,7 @@ from sortline.training.phase import (
     examples_of,
     learnt_from,
     read_dataset,
-    say_what_grey_images_become,
+    warn_of_grey_images,
 )
 from sortline.training.phase_settings import (
     Phase,
@@ -99,7 +99,7 @@ def run(params: Params, paths: Paths) -> Trained:
     started = time.monotonic()
     start = read_json(paths.start / "facts.json", "dvc repro warm_start")
     dataset = read_dataset(paths)
-    say_what_grey_images_become(dataset, params)
+    warn_of_grey_images(dataset, params)
     network, weights = pretrained_network(params, paths, len(dataset.labels))
     extractor = phase1_extractor(network, weights.sha256, params)
     if start["champion"]:

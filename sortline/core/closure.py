@@ -58,10 +58,9 @@ class Scanned:
             return True
         section, key = self.settings.split(".")
         if key != "*":
-            return str(params[section][key]) in names
-        # An entry that the section does not mention has its default, which may be in use.
-        off = {name for name, value in params[section].items() if value in (None, False)}
-        return bool(names - off)
+            return str((params.get(section) or {}).get(key)) in names
+        mentioned = params.get(section) or {}
+        return any(mentioned.get(name) not in (None, False) for name in names)
 
 
 def _assigned(tree: ast.Module, name: str) -> str | None:

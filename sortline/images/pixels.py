@@ -22,7 +22,11 @@ def fingerprint() -> dict[str, str | int]:
 
 
 def pixel_batches(
-    files: Sequence[Path], vectors: npt.NDArray[Any], size_px: int, batch_size: int
+    files: Sequence[Path],
+    vectors: npt.NDArray[Any],
+    size_px: int,
+    batch_size: int,
+    added: Sequence[str] = (),
 ) -> Iterator[npt.NDArray[Any]]:
     """Float32 [n, S, S, 3] in 0..255, in the order of `files`.
 
@@ -31,11 +35,12 @@ def pixel_batches(
         vectors: view of each row, float32 [R, K].
         size_px: side of the square, S.
         batch_size: n; the last batch may be smaller.
+        added: registered augmentations whose fields the vectors have after the built-in ones.
     """
     paths = np.array([str(path) for path in files], dtype=np.bytes_)
 
     def load(path: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-        return apply_view(decode_image(tf.io.read_file(path)), vector, size_px)
+        return apply_view(decode_image(tf.io.read_file(path)), vector, size_px, added)
 
     rows = tf.data.Dataset.from_tensor_slices((paths, vectors.astype("float32")))
     pixels = rows.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

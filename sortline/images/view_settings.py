@@ -1,10 +1,11 @@
 """Settings of the views that are drawn of training images."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from sortline.core.params import Section, Share
+from sortline.images.augmentations import AUGMENTATIONS
 
 
 class Augment(Section):
@@ -26,3 +27,18 @@ class Augment(Section):
         if self.balance and not self.views:
             raise ValueError("balance is ignored when views is 0: set views to 1 or more")
         return self
+
+    @classmethod
+    def completed(cls) -> type[Self]:
+        """With a setting for each registered augmentation, null unless params.yaml has one."""
+        fields: dict[str, Any] = {
+            name: (entry.setting | None, None) for name, entry in AUGMENTATIONS.items()
+        }
+        return create_model(cls.__name__, __base__=cls, **fields) if fields else cls
+
+    @property
+    def added(self) -> dict[str, Any]:
+        """The settings of the registered augmentations that are on, by name."""
+        own = type(self).model_fields.keys() - Augment.model_fields.keys()
+        values = {name: getattr(self, name) for name in sorted(own)}
+        return {name: value for name, value in values.items() if value is not None}

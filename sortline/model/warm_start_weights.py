@@ -9,8 +9,8 @@ import numpy as np
 
 from sortline.core.paths import Paths
 from sortline.model.local_model import Served, load_model
-from sortline.training.backbones import first_trained, worthwhile_cut
 from sortline.training.calibration import probabilities
+from sortline.training.cuts import first_trained, worthwhile_cut
 from sortline.training.network import build_network
 from sortline.training.network_settings import NetworkParams
 from sortline.training.phase_settings import FineTune

@@ -3,7 +3,7 @@
 import keras
 
 from sortline.core.paths import Paths
-from sortline.training.backbones import first_trained, worthwhile_cut
+from sortline.training.cuts import first_trained, worthwhile_cut
 from sortline.training.features import Extractor, features_of_splits, identity_of, part_of
 from sortline.training.network import build_network
 from sortline.training.network_settings import NetworkParams

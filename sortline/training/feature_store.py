@@ -33,6 +33,7 @@ import pyarrow as pa
 
 from sortline.core.errors import ArtifactError
 from sortline.core.files import sha256_json
+from sortline.images.augmentations import view_names
 
 Array = npt.NDArray[Any]
 
@@ -46,17 +47,17 @@ _OPEN_FILES: Final = 65536
 _RESIDENT_BYTES: Final = 32 << 20  # Of mapped pages, before they are handed back to the kernel.
 
 
-def row_keys(sha256: Sequence[str], vectors: Array) -> Array:
+def row_keys(sha256: Sequence[str], vectors: Array, added: Sequence[str] = ()) -> Array:
     """The key of each (image, view), S16 [R].
 
     Args:
         sha256: of each row's image, in hex.
         vectors: drawn parameters of each row's view, float32 [R, K].
+        added: registered augmentations whose fields the vectors have after the built-in ones.
     """
-    views = np.ascontiguousarray(vectors, "<f4")
     keys = [
-        blake2b(bytes.fromhex(sha) + view.tobytes(), digest_size=_KEY_BYTES).digest()
-        for sha, view in zip(sha256, views, strict=True)
+        blake2b(bytes.fromhex(sha) + view, digest_size=_KEY_BYTES).digest()
+        for sha, view in zip(sha256, view_names(vectors, added), strict=True)
     ]
     return np.array(keys, _KEY)
 

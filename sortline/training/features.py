@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sortline.core.files import sha256_json
 from sortline.training import feature_cache
-from sortline.training.backbones import ARCHITECTURES
+from sortline.training.backbones import BACKBONES
 from sortline.training.engine import Forward, describe, open_engine
 from sortline.training.feature_store import NETWORK_SUFFIX, Rows, Space, row_keys
 from sortline.training.network_settings import Backbone
@@ -32,7 +32,7 @@ _ATTEMPTS = 3
 # Raise it when the same weights, cut and pixels give other features than before: rows that were
 # computed with another number are not used. A test holds reference rows.
 _ARITHMETIC = 1
-Pixels = Callable[[Sequence[Path], Array, int, int], Iterator[Array]]
+Pixels = Callable[..., Iterator[Array]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Views:
         labels: class of each image, int64 [N].
         first: row of each image's plain view, int64 [N].
         count: rows of each image, int64 [N].
+        added: registered augmentations whose fields the vectors have after the built-in ones.
     """
 
     files: Sequence[Path]
@@ -54,6 +55,11 @@ class Views:
     labels: Array
     first: Array
     count: Array
+    added: tuple[str, ...] = ()
+
+    def keys(self) -> Array:
+        """The key of each row, S16 [R]."""
+        return row_keys(self.sha256, self.vectors, self.added)
 
 
 def part_of(views: Views, part: int, parts: int) -> Views:
@@ -66,6 +72,7 @@ def part_of(views: Views, part: int, parts: int) -> Views:
         labels=np.zeros(len(rows), "int64"),  # Which class an image is of changes no feature.
         first=np.arange(len(rows)),
         count=np.ones(len(rows), "int64"),
+        added=views.added,
     )
 
 
@@ -121,10 +128,10 @@ def identity_of(backbone: Backbone, weights: str | None, cut: str, seed: int) ->
         cut: name of the layer (or pooling) whose output is kept.
         seed: of random weights.
     """
-    architecture = ARCHITECTURES[backbone.architecture]
+    pixels = BACKBONES[backbone.architecture].pixels
     return {
         "architecture": backbone.architecture,
-        "scale": [architecture.scale, architecture.offset],
+        "scale": [pixels.scale, pixels.offset],
         "alpha": backbone.alpha,
         "image_size_px": backbone.image_size_px,
         "weights": weights or f"random {seed}",
@@ -176,13 +183,14 @@ def _extract(
     """
     files, vectors = [views.files[row] for row in rows], views.vectors[rows]
     hashes = [views.sha256[row] for row in rows]
-    keys = row_keys(hashes, vectors)
+    keys = row_keys(hashes, vectors, views.added)
+    added = {"added": views.added} if views.added else {}
     size_px = extractor.model.input_shape[1]
     started = time.monotonic()
     done = 0
     try:
         with tqdm(total=len(rows), unit="img", desc=extractor.label) as bar:
-            for pixels in extractor.pixels(files, vectors, size_px, settings.batch_size):
+            for pixels in extractor.pixels(files, vectors, size_px, settings.batch_size, **added):
                 outputs = forward(pixels)
                 batch = slice(done, done + len(pixels))
                 for file, sha256 in dict.fromkeys(zip(files[batch], hashes[batch], strict=True)):
@@ -247,7 +255,7 @@ def _features_of(
     spaces: Sequence[Space],
     engine: Callable[[], Forward],
 ) -> tuple[Rows, Use]:
-    wanted, keys = spaces[0], row_keys(views.sha256, views.vectors)
+    wanted, keys = spaces[0], views.keys()
     there = ~wanted.missing(keys)
     computed, seconds = 0, 0.0
     # More than once when another process evicts rows that were there, or the disk loses some.

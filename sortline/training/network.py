@@ -13,7 +13,8 @@ from keras import ops
 
 from sortline.core.errors import DataError
 from sortline.core.files import read_json, require
-from sortline.training.backbones import ARCHITECTURES, Architecture, build_backbone
+from sortline.training.backbones import BACKBONES
+from sortline.training.cuts import build_backbone
 from sortline.training.network_settings import Backbone, Head, NetworkParams
 from sortline.training.weights import load_weights
 
@@ -67,11 +68,11 @@ def build_head(head: Head, channels: int, classes: int) -> keras.Model:
     return keras.Model(inputs, ops.pad(logit, ((0, 0), (1, 0))), name="head")
 
 
-def _channels(architecture: Architecture, pixels: Any) -> Any:
+def _channels(wanted: str, pixels: Any) -> Any:
     """What the backbone sees of RGB pixels [N, S, S, 3]: [N, S, S, 1 or 3]."""
-    if architecture.channels == "grey":
+    if wanted == "grey":
         return ops.sum(pixels * ops.array(_LUMA, "float32"), axis=-1, keepdims=True)
-    return ops.flip(pixels, axis=-1) if architecture.channels == "bgr" else pixels
+    return ops.flip(pixels, axis=-1) if wanted == "bgr" else pixels
 
 
 def build_network(backbone: Backbone, head: Head, classes: int, seed: int) -> keras.Model:
@@ -86,12 +87,12 @@ def build_network(backbone: Backbone, head: Head, classes: int, seed: int) -> ke
         ParamsError: the images are too small for the backbone.
     """
     keras.utils.set_random_seed(seed)
-    architecture = ARCHITECTURES[backbone.architecture]
+    enters = BACKBONES[backbone.architecture].pixels
     base = build_backbone(backbone)
     inputs = keras.Input((backbone.image_size_px, backbone.image_size_px, 3), name="image")
-    scale, offset = (_plain(each) for each in (architecture.scale, architecture.offset))
+    scale, offset = (_plain(each) for each in (enters.scale, enters.offset))
     scaling = keras.layers.Rescaling(scale, offset, name="scale")
-    pooled = build_pooling(head)(base(scaling(_channels(architecture, inputs))))
+    pooled = build_pooling(head)(base(scaling(_channels(enters.channels, inputs))))
     logits = build_head(head, pooled.shape[-1], classes)(pooled)
     return keras.Model(inputs, logits, name="classifier")
 

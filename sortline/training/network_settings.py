@@ -2,33 +2,31 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sortline.core.params import Section, Sections, Seed
+from sortline.training.backbones import BACKBONES
 
-# The registry is training/backbones.py; the names stand here so that a wrong one stops at once.
-ArchitectureName = Literal[
-    "mobilenet_v2",
-    "resnet18",
-    "resnet50",
-    "efficientnet_b0",
-    "xception_small",
-    "baseline_cnn",
-    "mnist_convnet",
-]
+
+def _registered(name: str) -> str:
+    if name not in BACKBONES:
+        raise ValueError(
+            f"should be one of {', '.join(BACKBONES)}; another one is a file in plugins/backbones/"
+        )
+    return name
 
 
 class Backbone(Section):
     """The pretrained part of the network, and the size of the images it sees."""
 
-    architecture: ArchitectureName
+    architecture: Annotated[str, AfterValidator(_registered)]
     alpha: Annotated[float, Field(gt=0.0, le=2.0)]
     image_size_px: Annotated[int, Field(ge=8, le=1024)]
     weights: Annotated[str, Field(min_length=1)] | None
 
     @model_validator(mode="after")
     def _refuse_ignored_settings(self) -> Self:
-        if self.architecture != "mobilenet_v2" and self.alpha != 1.0:
+        if self.alpha != 1.0 and not BACKBONES[self.architecture].has_widths:
             raise ValueError(f"alpha is ignored by {self.architecture}: set it to 1.0")
         return self
 

@@ -13,8 +13,9 @@ from sortline.core.errors import DataError
 from sortline.core.files import read_verified, require, sha256_json
 from sortline.core.paths import Paths
 from sortline.images import views as view_plan
+from sortline.images.augmentations import AUGMENTATIONS, names_in
 from sortline.images.pixels import fingerprint, pixel_batches
-from sortline.training.backbones import ARCHITECTURES
+from sortline.training.backbones import BACKBONES
 from sortline.training.batches import Examples, Streamed, balanced_weights, one_hot
 from sortline.training.devices import OneDevice, current, has_accelerator
 from sortline.training.engine import describe
@@ -44,35 +45,26 @@ class Dataset:
             [list(split.sha256), split.vectors.tolist(), split.labels.tolist()]
             for split in (self.train, self.val)
         ]
-        return sha256_json([self.labels, rows])
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+        marks = [AUGMENTATIONS[name].code for name in self.train.added]
+        return sha256_json([self.labels, rows, *marks])
 
 
 def _views_of(
     images: pd.DataFrame, plan: pd.DataFrame, labels: tuple[str, ...], root: Path
 ) -> Views:
-    drawn = dict(iter(plan.groupby("sha256")))
-    files: list[Path] = []
-    sha256: list[str] = []
-    vectors: list[Array] = []
-    count = np.ones(len(images), dtype="int64")
-    for index, (path, sha) in enumerate(zip(images["path"], images["sha256"], strict=True)):
-        rows = drawn.get(sha)
-        extra = [] if rows is None else [view_plan.view_vector(row) for row in _records(rows)]
-        vectors += [view_plan.PLAIN, *extra]
-        count[index] += len(extra)
-        files += [root / path] * int(count[index])
-        sha256 += [sha] * int(count[index])
+    added = names_in(list(plan.columns))
+    plain = view_plan.plain_vector(added)[np.newaxis]
+    drawn = {sha: view_plan.view_vectors(rows, added) for sha, rows in plan.groupby("sha256")}
+    vectors = [np.concatenate([plain, drawn.get(sha, plain[:0])]) for sha in images["sha256"]]
+    count = np.array([len(each) for each in vectors], dtype="int64")
     return Views(
-        files=files,
-        sha256=sha256,
-        vectors=np.stack(vectors).astype("float32"),
+        files=[root / path for path in np.repeat(images["path"].to_numpy(str), count)],
+        sha256=np.repeat(images["sha256"].to_numpy(str), count).tolist(),
+        vectors=np.concatenate(vectors),
         labels=np.array([labels.index(label) for label in images["label"]], dtype="int64"),
         first=np.concatenate([[0], np.cumsum(count)[:-1]]),
         count=count,
+        added=added,
     )
 
 
@@ -129,11 +121,11 @@ def examples_of(
     """Features of both splits, computed or found in the cache, and how many were which."""
     splits = (dataset.train, dataset.val)
     train, val = features_of_splits(splits, extractor, params.features, paths.features)
-    rows = [near(each[0], params.features.device_gb) for each in (train, val)]
+    rows = [on_device(each[0], params.features.device_gb) for each in (train, val)]
     return _examples(dataset, (rows[0], rows[1]), params.objective), (train[1], val[1])
 
 
-def near(rows: Rows, device_gb: float) -> Rows | HeldRows:
+def on_device(rows: Rows, device_gb: float) -> Rows | HeldRows:
     """The rows where the one device that trains has them soonest."""
     fits = rows.nbytes <= device_gb * 1e9 / 2  # For a moment they are there twice.
     alone = isinstance(current(), OneDevice)  # Several devices share each batch out themselves.
@@ -147,9 +139,9 @@ def pixels_of(dataset: Dataset, params: TrainingParams) -> Splits:
     return _examples(dataset, rows, params.objective)
 
 
-def say_what_grey_images_become(dataset: Dataset, params: TrainingParams) -> None:
+def warn_of_grey_images(dataset: Dataset, params: TrainingParams) -> None:
     """Tell before training when a backbone that sees colour gets images without any."""
-    if dataset.grey and ARCHITECTURES[params.backbone.architecture].channels != "grey":
+    if dataset.grey and BACKBONES[params.backbone.architecture].pixels.channels != "grey":
         weights = f"weights {params.backbone.weights}" if params.backbone.weights else "no weights"
         print(
             f"Every image is grey, and {params.backbone.architecture} ({weights}) sees three"

@@ -37,4 +37,4 @@ class PixelRows:
         """Float32 [n, S, S, 3] in the order of `rows`, which are indices [R]."""
         files = [self.views.files[row] for row in rows]
         vectors = np.asarray(self.views.vectors[rows])
-        yield from pixel_batches(files, vectors, self.size_px, batch_size)
+        yield from pixel_batches(files, vectors, self.size_px, batch_size, self.views.added)

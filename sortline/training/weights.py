@@ -19,7 +19,7 @@ from sortline.core.errors import WeightsError
 from sortline.core.files import atomic_file, sha256_file, sha256_json
 from sortline.core.settings import read_settings
 from sortline.core.storage import is_remote, open_storage
-from sortline.training.backbones import ARCHITECTURES, Published
+from sortline.training.backbones import BACKBONES, Published
 from sortline.training.network_settings import Backbone
 
 _DEMO = Path(__file__).parent / "demo_weights" / "mobilenet_v2_0.35_96.safetensors"
@@ -46,7 +46,7 @@ def _published(params: Backbone) -> Published:
     Raises:
         WeightsError: nothing was.
     """
-    published = ARCHITECTURES[params.architecture].published
+    published = BACKBONES[params.architecture].published
     if published is None:
         raise WeightsError(
             f"There are no pretrained weights of {params.architecture}: it is trained from"
@@ -68,7 +68,7 @@ def _size_px(params: Backbone, published: Published) -> int:
 def _imagenet_candidates(params: Backbone, published: Published) -> list[Path]:
     # The weights fit any input size; those for this one come first.
     sizes = list(dict.fromkeys([_size_px(params, published), 224]))
-    names = [name for name in (published.ours, published.kerass) if name]
+    names = [name for name in (published.file, published.keras_file) if name]
     folder = read_settings().weights_dir
     found = [folder / _named(name, params, s) for name in names for s in sizes if folder]
     cache = (
@@ -76,8 +76,8 @@ def _imagenet_candidates(params: Backbone, published: Published) -> list[Path]:
         if hasattr(keras.config, "keras_home")
         else (Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models")
     )
-    kerass = published.kerass
-    cached = [cache / _named(kerass, params, size) for size in sizes] if kerass else []
+    keras_file = published.keras_file
+    cached = [cache / _named(keras_file, params, size) for size in sizes] if keras_file else []
     return list(dict.fromkeys([*found, *cached]))
 
 
@@ -96,7 +96,7 @@ def _imagenet(params: Backbone) -> Path:
     except Exception as error:  # Keras raises a bare Exception when a download fails.
         listed = "".join(f"\n  {path}: not there" for path in tried)
         unset = "" if read_settings().weights_dir else "\n  SORTLINE_WEIGHTS_DIR: not set"
-        ways = _WAYS_ON.format(file=_named(published.ours, params, 224))
+        ways = _WAYS_ON.format(file=_named(published.file, params, 224))
         raise WeightsError(
             f"The ImageNet weights of {params.architecture} were not found. Tried:{unset}{listed}"
             f"\n  download by Keras: failed ({str(error).splitlines()[0][:120]})\n{ways}"
@@ -104,9 +104,9 @@ def _imagenet(params: Backbone) -> Path:
 
 
 def _fetched(params: Backbone, published: Published) -> Path:
-    if published.kerass is None:
+    if published.keras_file is None:
         raise FileNotFoundError("Keras publishes none")
-    name = _named(published.kerass, params, _size_px(params, published))
+    name = _named(published.keras_file, params, _size_px(params, published))
     return Path(keras.utils.get_file(name, published.address + name, cache_subdir="models"))
 
 
@@ -248,7 +248,7 @@ def load_pretrained(model: keras.Model, params: Backbone, cache: Path) -> Loaded
     source = find_weights(params, cache)
     if source is None:
         return LoadedWeights("random", None)
-    published = ARCHITECTURES[params.architecture].published
+    published = BACKBONES[params.architecture].published
     if published and published.layout and source.suffix == ".h5":
         _load_from_whole(model, published.layout(), source)
     else:

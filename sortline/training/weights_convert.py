@@ -19,8 +19,9 @@ from safetensors.numpy import load_file
 
 from sortline.core.errors import ParamsError, WeightsError
 from sortline.core.files import sha256_file
-from sortline.training.backbones import ARCHITECTURES, build_backbone
-from sortline.training.network_settings import ArchitectureName, Backbone
+from sortline.training.backbones import BACKBONES
+from sortline.training.cuts import build_backbone
+from sortline.training.network_settings import Backbone
 from sortline.training.weights import (
     assign_weights,
     load_pretrained,
@@ -74,7 +75,7 @@ def _state_dict(source: Path) -> Arrays:
     return state
 
 
-def convert(source: Path, target: Path, architecture: ArchitectureName, alpha: float) -> str:
+def convert(source: Path, target: Path, architecture: str, alpha: float) -> str:
     """Write `target` (.safetensors), which `backbone.weights` can name; returns its SHA-256.
 
     Args:
@@ -105,9 +106,9 @@ def convert_named(source: Path, target: Path, architecture: str, alpha: float) -
         ParamsError: there is no such architecture, or `target` is not called *.safetensors.
         WeightsError: see `convert`.
     """
-    if architecture not in ARCHITECTURES:
+    if architecture not in BACKBONES:
         raise ParamsError(
-            f"--architecture is {architecture!r}; there are {', '.join(sorted(ARCHITECTURES))}."
+            f"--architecture is {architecture!r}; there are {', '.join(sorted(BACKBONES))}."
         )
     if target.suffix != ".safetensors":
         raise ParamsError(f"The target is {target}; its name has to end in .safetensors.")

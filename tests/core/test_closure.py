@@ -74,6 +74,37 @@ def test_a_change_reaches_exactly_the_steps_that_import_it(checkout: Path) -> No
     assert changed_by(checkout, "sortline/core/errors.py") == everywhere
 
 
+def test_a_backbone_reaches_what_trains_it_and_one_that_is_not_used_nothing(
+    checkout: Path,
+) -> None:
+    folder = "sortline/training/backbones"
+    assert changed_by(checkout, f"{folder}/resnet50.py") == set()
+    network = {"warm_start", "train_phase1", "fine_tune_phase2", "export"}
+    assert changed_by(checkout, f"{folder}/mobilenet_v2.py") == network
+
+
+def test_a_plugin_counts_for_what_uses_it_once_the_settings_name_it(checkout: Path) -> None:
+    before = lists(checkout)
+    shutil.copytree(ROOT / "examples" / "plugins", checkout / "plugins", dirs_exist_ok=True)
+    path = checkout / "params.yaml"
+    text = path.read_text()
+    try:
+        assert lists(checkout) == before
+        path.write_text(text.replace("architecture: mobilenet_v2", "architecture: small_cnn"))
+        after = lists(checkout)
+        uses = {step for step in after if "plugins/backbones/small_cnn.py" in after[step]}
+        assert uses == {"warm_start", "train_phase1", "fine_tune_phase2", "export"}
+        assert not any("mobilenet_v2.py" in text for text in after.values())
+        path.write_text(text.replace("augment:\n", "augment:\n  erase: 0.3\n"))
+        after = lists(checkout)
+        uses = {step for step in after if "plugins/augmentations/erase.py" in after[step]}
+        assert uses == {"augment", "train_phase1", "fine_tune_phase2"}
+    finally:
+        path.write_text(text)
+        for folder in ("augmentations", "backbones", "gates"):
+            shutil.rmtree(checkout / "plugins" / folder, ignore_errors=True)
+
+
 def test_a_file_beside_the_code_counts_where_it_is_read(checkout: Path) -> None:
     style = "sortline/reporting/templates/data_docs.css"
     assert changed_by(checkout, style) == {"validate"}

@@ -53,7 +53,10 @@ def test_the_defaults_are_the_reference_recipe() -> None:
         ({"head": {"dropout": 1.5}}, "head.dropout is 1.5; it should be less than 1"),
         ({"head": {"hidden_units": "many"}}, "head.hidden_units is 'many'; it should be a valid"),
         ({"augment": {"balance": 1}}, "augment.balance is 1; it should be a valid boolean"),
-        ({"backbone": {"architecture": "vgg"}}, "should be 'mobilenet_v2'"),
+        (
+            {"backbone": {"architecture": "vgg"}},
+            "should be one of baseline_cnn, efficientnet_b0",
+        ),
         ({"train_phase1": {"weight_decay": 0.1}}, "weight_decay is ignored by adam"),
         ({"train_phase1": {"warmup_epochs": 1}}, "warmup_epochs is ignored"),
         ({"fine_tune_phase2": {"schedule": "cosine"}}, "plateau_patience fights"),

@@ -29,7 +29,9 @@ def _append(path: Path, text: str) -> str:
         ("sortline/synthetic/scene.py", False),
         ("sortline/cli/main.py", False),
         ("pipeline_steps/gate.py", True),
-        ("sortline/training/backbones.py", True),
+        ("sortline/training/cuts.py", True),
+        ("sortline/training/backbones/mobilenet_v2.py", True),
+        ("sortline/training/backbones/resnet50.py", False),
         ("dvc.yaml", True),
     ],
 )

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
 from sortline.images.decode import resize
-from sortline.images.views import FIELDS, PLAIN, apply_view, view_vector
+from sortline.images.views import FIELDS, PLAIN, apply_view, view_vectors
 
 SIZE = 48
 
@@ -158,7 +159,7 @@ def test_any_image_and_any_view_stay_in_range(shape: tuple[int, int]) -> None:
 
 def test_a_row_of_the_plan_becomes_its_vector() -> None:
     row = {name: index + 0.5 for index, name in reversed(list(enumerate(FIELDS)))}
-    vector = view_vector({**row, "sha256": "ab", "view": 3})
+    (vector,) = view_vectors(pd.DataFrame([{**row, "sha256": "ab", "view": 3}]))
     assert vector.dtype == np.float32
     assert vector.tolist() == [index + 0.5 for index in range(len(FIELDS))]
 

@@ -1,17 +1,19 @@
 """Every backbone is the published one, sees pixels as it was trained to, and fits its head."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from pydantic import ValidationError
 
 from sortline.core.errors import DataError, ParamsError, WeightsError
 from sortline.model.allowed_operations import ALLOWED
-from sortline.orchestration.params import Params
-from sortline.training.backbones import (
-    ARCHITECTURES,
+from sortline.training.backbones import BACKBONES
+from sortline.training.cuts import (
     build_backbone,
     cut_below,
     first_trained,
@@ -20,10 +22,11 @@ from sortline.training.backbones import (
     worthwhile_cut,
 )
 from sortline.training.network import build_head, build_network
-from sortline.training.network_settings import ArchitectureName, Backbone, Head
+from sortline.training.network_settings import Backbone, Head
 from sortline.training.phase_settings import Last
 from sortline.training.weights import find_weights
 
+REPOSITORY = Path(__file__).parents[2]
 _PLAIN: dict[str, Any] = {
     "pooling": "average",
     "batchnorm": False,
@@ -33,7 +36,7 @@ _PLAIN: dict[str, Any] = {
 }
 
 
-def _backbone(architecture: ArchitectureName, size_px: int) -> Backbone:
+def _backbone(architecture: str, size_px: int) -> Backbone:
     return Backbone(architecture=architecture, alpha=1.0, image_size_px=size_px, weights=None)
 
 
@@ -42,16 +45,10 @@ def _head(**changes: object) -> Head:
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[ArchitectureName, keras.Model]:
+def built() -> dict[str, keras.Model]:
     """Each backbone at the size at which its figures were published."""
     sizes = {"xception_small": 180, "mnist_convnet": 28}
-    return {name: build_backbone(_backbone(name, sizes.get(name, 224))) for name in ARCHITECTURES}
-
-
-def test_settings_know_every_entry_of_the_registry() -> None:
-    annotation = Params.model_fields["backbone"].annotation
-    known = annotation.model_fields["architecture"].annotation.__args__  # type: ignore[union-attr]
-    assert set(known) == set(ARCHITECTURES)
+    return {name: build_backbone(_backbone(name, sizes.get(name, 224))) for name in BACKBONES}
 
 
 # Published: Keras's documentation of its applications (less classifiers, and for EfficientNetB0
@@ -79,7 +76,7 @@ def test_parameters_and_shapes_are_the_published_ones(
 
 
 def test_the_default_cut_of_every_backbone_is_a_layer_of_it(built: dict[str, keras.Model]) -> None:
-    for name, architecture in ARCHITECTURES.items():
+    for name, architecture in BACKBONES.items():
         index = layer_index(built[name], architecture.cut)
         assert cut_below(built[name], index) > 0, name
 
@@ -120,7 +117,7 @@ def test_more_last_layers_than_there_are_is_refused(built: dict[str, keras.Model
 _PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
 
 
-def _scaled(name: ArchitectureName) -> np.ndarray:
+def _scaled(name: str) -> np.ndarray:
     network = build_network(_backbone(name, 32), _head(), 2, seed=0)
     part = keras.Model(network.input, network.get_layer("scale").output)
     return np.asarray(keras.ops.convert_to_numpy(part(_PIXELS)))
@@ -136,11 +133,11 @@ def _scaled(name: ArchitectureName) -> np.ndarray:
         ("efficientnet_b0", keras.applications.densenet.preprocess_input),
     ],
 )
-def test_pixels_are_scaled_as_keras_does(name: ArchitectureName, reference: Any) -> None:
+def test_pixels_are_scaled_as_keras_does(name: str, reference: Any) -> None:
     np.testing.assert_allclose(_scaled(name), reference(_PIXELS.copy()), atol=2e-4)
 
 
-def test_efficientnet_is_kerass_own_with_imagenets_normalisation() -> None:
+def test_efficientnet_is_keras_own_with_imagenets_normalisation() -> None:
     network = build_network(_backbone("efficientnet_b0", 32), _head(), 2, seed=0)
     ours = network.get_layer("backbone")
     whole = keras.applications.EfficientNetB0(
@@ -204,8 +201,8 @@ def test_a_network_without_published_weights_is_never_called_pretrained(tmp_path
         find_weights(asked, tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_a_server_may_run_every_network(name: ArchitectureName) -> None:
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_a_server_may_run_every_network(name: str) -> None:
     head = _head(activation="sigmoid", batchnorm=True, hidden_units=4, pooling="max")
     network = build_network(_backbone(name, 32), head, 2, seed=0)
     spec = tf.TensorSpec([None, 32, 32, 3], tf.float32)
@@ -213,3 +210,15 @@ def test_a_server_may_run_every_network(name: ArchitectureName) -> None:
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
     assert {node.op for node in nodes} <= ALLOWED
+
+
+def test_a_backbone_of_a_project_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValidationError, match="a file in plugins/backbones/"):
+        _backbone("small_cnn", 32)
+    shutil.copytree(REPOSITORY / "examples" / "plugins", tmp_path / "plugins")
+    monkeypatch.chdir(tmp_path)
+    network = build_network(_backbone("small_cnn", 32), _head(), 4, seed=0)
+    assert network.get_layer("backbone").output_shape == (None, 4, 4, 64)
+    assert network(_PIXELS).shape == (2, 4)

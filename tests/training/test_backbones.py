@@ -6,7 +6,7 @@ import pytest
 
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from sortline.core.errors import ParamsError
-from sortline.training.backbones import (
+from sortline.training.cuts import (
     build_backbone,
     cut_below,
     layer_index,

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
-from sortline.training.backbones import cut_below, set_trainable_from
 from sortline.training.batches import Examples, one_hot
+from sortline.training.cuts import cut_below, set_trainable_from
 from sortline.training.engine import Engine, convert, describe, open_engine
 from sortline.training.extraction import pooled_and_cut
 from sortline.training.feature_store import Rows, Space, row_keys
@@ -20,7 +20,7 @@ from sortline.training.held_rows import HeldRows
 from sortline.training.loop import train
 from sortline.training.network import build_network
 from sortline.training.network_settings import Backbone, Head
-from sortline.training.phase import near
+from sortline.training.phase import on_device
 from sortline.training.phase_settings import Features, Phase
 from sortline.training.weights import load_pretrained
 
@@ -191,12 +191,12 @@ def test_features_that_a_device_keeps_train_as_those_of_the_host(
 ) -> None:
     rows = _rows(tmp_path / "cache")
     monkeypatch.setattr("sortline.training.phase.has_accelerator", lambda: False)
-    assert near(rows, 4.0) is rows
+    assert on_device(rows, 4.0) is rows
     # The CPU stands in for one: Keras keeps tensors on its default device, whichever that is.
     monkeypatch.setattr("sortline.training.phase.has_accelerator", lambda: True)
-    held = near(rows, 4.0)
+    held = on_device(rows, 4.0)
     assert isinstance(held, HeldRows)
-    assert near(rows, 5e-6 * _IMAGES) is rows  # Of 2,560 bytes each, twice.
+    assert on_device(rows, 5e-6 * _IMAGES) is rows  # Of 2,560 bytes each, twice.
 
     heads = [_network().get_layer("head") for _ in range(2)]
     expected, got = (

@@ -16,7 +16,7 @@ from sortline.core.paths import Paths
 from sortline.training import checkpoint, extraction, stage
 from sortline.training.logits import read_logits
 from sortline.training.network import load_network
-from sortline.training.phase import pixels_of, read_dataset, say_what_grey_images_become
+from sortline.training.phase import pixels_of, read_dataset, warn_of_grey_images
 
 _NETWORK: dict[str, Any] = {
     "seed": 3,
@@ -192,7 +192,7 @@ def test_grey_images_under_a_colour_backbone_are_told_of(
     images: Paths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = read_dataset(images)
-    say_what_grey_images_become(dataset, settings())
+    warn_of_grey_images(dataset, settings())
     assert "Every image is grey, and mobilenet_v2" in capsys.readouterr().out
-    say_what_grey_images_become(dataset, settings(_NETWORK))
+    warn_of_grey_images(dataset, settings(_NETWORK))
     assert capsys.readouterr().out == ""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sortline.core.errors import WeightsError
-from sortline.training.backbones import build_backbone
+from sortline.training.cuts import build_backbone
 from sortline.training.network_settings import Backbone
 from sortline.training.weights import (
     find_weights,
@@ -41,14 +41,14 @@ def test_what_was_tried_and_the_ways_to_go_on_are_said(offline: Path) -> None:
         assert said in str(error.value)
 
 
-def test_the_named_folder_comes_before_kerass_cache(
+def test_the_named_folder_comes_before_the_cache_of_keras(
     offline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = offline / "keras/models"
     cached.mkdir(parents=True)
-    kerass = cached / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
-    kerass.touch()
-    assert find_weights(_params("imagenet"), offline) == kerass
+    keras_file = cached / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"
+    keras_file.touch()
+    assert find_weights(_params("imagenet"), offline) == keras_file
     ours = offline / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
     ours.parent.mkdir()
     ours.touch()

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from sortline.core.errors import ParamsError, WeightsError
-from sortline.training.architectures import resnet18
+from sortline.training.backbones.resnet18 import resnet18
 from sortline.training.weights import load_weights
 from sortline.training.weights_convert import convert, convert_named
 
@@ -87,7 +87,7 @@ def test_torchvisions_resnet18_gives_the_answers_of_a_plain_forward_pass(tmp_pat
     state, source, target = torchvision_state(), tmp_path / "r.safetensors", tmp_path / "o"
     save_file(state, source)
     assert len(convert(source, target.with_suffix(".safetensors"), "resnet18", 1.0)) == 64
-    model = resnet18(64)
+    model = resnet18(64, 1.0)
     load_weights(model, target.with_suffix(".safetensors"))
     part = keras.Model(model.input, model.get_layer("layer2_1_relu2").output)
     pixels = np.random.default_rng(1).normal(size=(3, 64, 64)).astype("float32")
