@@ -15,6 +15,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,11 +25,10 @@ from sortline.core.errors import SortlineError
 from sortline.core.files import require, sha256_file
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
-from sortline.evaluation.latency import cpu_model
-from sortline.evaluation.litert_scores import LiteRtScores, score_litert
+from sortline.evaluation.latency import cpu_model, litert_latency
+from sortline.evaluation.scores import litert_metrics
 from sortline.model.contract import PREDICT_TENSOR
-from sortline.model.litert import Interpreted, read_litert
-from sortline.model.litert_export import Sources, write_litert
+from sortline.model.litert import Interpreted, Sources, read_litert, write_litert
 from sortline.model.local_model import Served, load_model
 from sortline.model.saved_model import Exported
 from sortline.orchestration.params import Params, check
@@ -88,7 +88,14 @@ def cpu_ratio(served: Served, flat: bytes, calls: int) -> float:
     return float(theirs / ours)
 
 
-def measure(root: Path, data: Path, params: Params) -> LiteRtScores:
+class LiteRtFigures(NamedTuple):
+    """By kind, `float32` and `int8`: entries of metrics.json and of latency.json."""
+
+    metrics: dict[str, dict[str, Any]]
+    latency: dict[str, dict[str, Any]]
+
+
+def measure(root: Path, data: Path, params: Params) -> LiteRtFigures:
     """Make both files and score them."""
     paths = Paths(root)
     network, labels = load_network(paths.phase2, params)
@@ -111,13 +118,18 @@ def measure(root: Path, data: Path, params: Params) -> LiteRtScores:
                 f"{kind}: differs by up to {facts.max_difference:.1e} from the SavedModel on"
                 f" {len(images.parity)} validation images"
             )
-        flat = read_litert(folder, served.contract.model_digest)["float32"]
-        ratio = cpu_ratio(served, flat, _CPU_CALLS)
+        flat = read_litert(folder, served.contract.model_digest)
+        ratio = cpu_ratio(served, flat["float32"], _CPU_CALLS)
         print(f"the SavedModel takes {ratio:.1f} times the CPU time of float32, one image a call")
-        return score_litert(served, folder, rows, params, data.parent)
+        files = {kind: Interpreted(content) for kind, content in flat.items()}
+        calls = params.evaluate.latency_calls
+        return LiteRtFigures(
+            litert_metrics(served, files, rows, data.parent, params),
+            litert_latency(served, files, rows, data.parent, calls),
+        )
 
 
-def table(found: LiteRtScores) -> str:
+def table(found: LiteRtFigures) -> str:
     """The files as Markdown."""
     head = ["", "size", "accuracy", "lost (95 %)", "p50", "p95", "SavedModel's p50", "speed"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -137,7 +149,7 @@ def table(found: LiteRtScores) -> str:
     return "\n".join(lines)
 
 
-def verdicts(found: LiteRtScores) -> list[str]:
+def verdicts(found: LiteRtFigures) -> list[str]:
     """What was promised, and whether it holds here."""
     speedup = found.latency["float32"]["speedup"]
     lost = 100 * found.metrics["int8"]["accuracy_lost"]

@@ -19,7 +19,7 @@ from typing import Any
 from steps import ROOT, STEPS, link_images, prepare, read_all, run_step, settings_of
 
 from sortline.core.files import write_json
-from sortline.evaluation.replace_champion import fetch
+from sortline.evaluation.champion import fetch
 
 RESULT = ROOT / "bench/results/warm_retrain.json"
 FIRST_SHARE = 0.95

@@ -28,7 +28,7 @@ from sortline.images.draws import view_seed
 from sortline.images.settings import Images
 from sortline.images.view_settings import Augment
 from sortline.images.views import FIELDS, apply_view, draw, plain_vector, view_vectors
-from sortline.reporting import sheets
+from sortline.reporting import drawing
 
 SCHEMA = pa.schema(
     [
@@ -129,9 +129,9 @@ def draw_preview(
         rows.append((str(label), [np.rint(view).astype(np.uint8) for view in views]))
     if plan.empty:
         title = "No views (augment.views is 0): training sees these pictures as they are"
-        sheets.originals([(label, views[0]) for label, views in rows], title, target)
+        drawing.originals([(label, views[0]) for label, views in rows], title, target)
     else:
-        sheets.views(rows, f"Originals and views: {len(plan):,} views planned", target)
+        drawing.views(rows, f"Originals and views: {len(plan):,} views planned", target)
 
 
 def write_plan(plan: pa.Table, target: Path) -> None:

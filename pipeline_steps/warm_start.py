@@ -20,7 +20,7 @@ from sortline.core.entry import step_main
 from sortline.core.files import atomic_dir, require, write_json
 from sortline.core.paths import Paths
 from sortline.evaluation.champion import read_champion
-from sortline.model.seen_images import are_new
+from sortline.model.contract import are_new
 from sortline.training.network_settings import NetworkParams
 from sortline.training.phase_settings import FineTunePhase2, Train, refuse_idle_warm_start
 

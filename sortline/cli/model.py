@@ -239,7 +239,7 @@ def use(
 ) -> None:
     """Verify a model, and make it the champion."""
     from sortline.core.paths import Paths
-    from sortline.evaluation.replace_champion import described, use
+    from sortline.evaluation.champion import described, use
 
     model, remarks = use(uri, Paths(Path.cwd()))
     print("\n".join([described(model), *remarks]))
@@ -249,8 +249,7 @@ def use(
 def show(*, as_json: AsJson = False) -> None:
     """Say which model the champion is."""
     from sortline.core.paths import Paths
-    from sortline.evaluation.champion import read_champion
-    from sortline.evaluation.replace_champion import described
+    from sortline.evaluation.champion import described, read_champion
 
     model = read_champion(Paths(Path.cwd()).champion)
     if as_json:

@@ -106,7 +106,7 @@ def _compare(
     from sortline.experiments.summary import summarise
     from sortline.experiments.workspace import workspace_for
     from sortline.orchestration.params import check
-    from sortline.reporting.findings import git_commit
+    from sortline.reporting.report import git_commit
 
     root = Path.cwd()
     os.environ.setdefault("SORTLINE_STATE_DIR", str(Paths(root).state.resolve()))

@@ -1,4 +1,4 @@
-"""What the gates say of one model, as JSON, as Markdown and as a table in a terminal."""
+"""What the gates say of one model, as JSON and as a table in a terminal."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from sortline.core.paths import Paths
 from sortline.model.contract import model_digest
 
 Value = float | str | list[str] | None
+COLUMNS = ("gate", "verdict", "observed", "required", "reason")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,19 @@ def read_blessing(path: Path, made_by: str) -> Blessing:
     return blessing
 
 
-def shown(value: Value) -> str:
+def short(digest: str) -> str:
+    """The first twelve digits: enough for a person to tell models apart."""
+    return digest[:12]
+
+
+def headline(blessing: Blessing) -> str:
+    """The outcome in one line."""
+    champion = f"champion {short(blessing.champion)}" if blessing.champion else "no champion"
+    outcome = "blessed" if blessing.blessed else f"refused by {', '.join(blessing.refused_by)}"
+    return f"{outcome}: candidate {short(blessing.candidate)}, {champion}"
+
+
+def _shown(value: Value) -> str:
     """A verdict's value for a person: floats to four digits, lists as words, nothing as a dash."""
     if value is None or value == []:
         return "-"
@@ -85,24 +98,10 @@ def shown(value: Value) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def short(digest: str) -> str:
-    """The first twelve digits: enough for a person to tell models apart."""
-    return digest[:12]
-
-
-def headline(blessing: Blessing) -> str:
-    """The outcome in one line."""
-    beaten = f"champion {short(blessing.champion)}" if blessing.champion else "no champion"
-    said = "blessed" if blessing.blessed else f"refused by {', '.join(blessing.refused_by)}"
-    return f"{said}: candidate {short(blessing.candidate)}, {beaten}"
-
-
-def _cells(verdict: Verdict) -> list[str]:
+def cells(verdict: Verdict) -> list[str]:
+    """A verdict as a row of text, in the order of `COLUMNS`."""
     word = "passed" if verdict.passed else "refused"
-    return [verdict.gate, word, shown(verdict.observed), shown(verdict.required), verdict.reason]
-
-
-_COLUMNS = ("gate", "verdict", "observed", "required", "reason")
+    return [verdict.gate, word, _shown(verdict.observed), _shown(verdict.required), verdict.reason]
 
 
 def table(blessing: Blessing) -> Table:
@@ -112,29 +111,12 @@ def table(blessing: Blessing) -> Table:
         drawn.add_column(column, no_wrap=True)
     drawn.add_column("reason", overflow="fold")
     for verdict in blessing.verdicts:
-        gate, word, _, required, reason = (Text(cell) for cell in _cells(verdict))
+        gate, word, _, required, reason = (Text(cell) for cell in cells(verdict))
         word.stylize("green" if verdict.passed else "red")
         if isinstance(verdict.required, list):
             required = Text("the same")
         drawn.add_row(gate, word, required, reason)
     return drawn
-
-
-def markdown(blessing: Blessing) -> str:
-    """The verdicts, as a Markdown document of one heading and one table."""
-    lines = [
-        f"# {headline(blessing)}",
-        "",
-        f"Candidate `{blessing.candidate}`, champion `{blessing.champion or 'none'}`.",
-        "",
-        "| " + " | ".join(_COLUMNS) + " |",
-        "|" + " --- |" * len(_COLUMNS),
-    ]
-    for verdict in blessing.verdicts:
-        # A bar would end the cell, a line break the row.
-        cells = [" ".join(cell.split()).replace("|", "\\|") for cell in _cells(verdict)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def current_blessing(paths: Paths) -> Blessing:

@@ -1,24 +1,50 @@
 """How long one image takes, beside a reference that takes its time on the same machine.
 
-Milliseconds of one machine say nothing on another, or under another load. The ratio to a fixed
-network, called in turns with the model, does: both slow down together.
+Milliseconds of one machine say nothing on another, or under another load. The ratio to another
+network, called in turns, does: both slow down together. The SavedModel is timed beside a fixed
+network, the LiteRT files beside the SavedModel.
 """
 
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
+import tensorflow as tf
 
-from sortline.model.local_model import Served
+from sortline.core.files import read_verified
+from sortline.model.contract import PREDICT_TENSOR
+from sortline.model.litert import Interpreted, read_pixels
+from sortline.model.local_model import Served, evenly_spaced
 
-_WARM_UP_CALLS = 5
-REFERENCE = "keras.applications.MobileNetV2, alpha 1.0, 224 px, random weights, on a decoded image"
+_WARM_UP_CALLS: Final = 5
+_TIMED_IMAGES: Final = 16
+REFERENCE: Final = (
+    "keras.applications.MobileNetV2, alpha 1.0, 224 px, random weights, on a decoded image"
+)
 
 Call = Callable[[], object]
+
+
+def time_in_turns(
+    ours: Sequence[Call], theirs: Sequence[Call], calls: int
+) -> tuple[list[float], list[float]]:
+    """Milliseconds of `calls` calls of each, one of either in turns, after a warm-up of both.
+
+    Either's calls are made one after the other, again and again.
+    """
+    pairs = zip(cycle(ours), cycle(theirs), strict=True)
+    for our_call, their_call in islice(pairs, _WARM_UP_CALLS):
+        our_call()
+        their_call()
+    times = [[_milliseconds(call) for call in pair] for pair in islice(pairs, calls)]
+    return [pair[0] for pair in times], [pair[1] for pair in times]
 
 
 def _milliseconds(call: Call) -> float:
@@ -27,16 +53,7 @@ def _milliseconds(call: Call) -> float:
     return (time.perf_counter() - start) * 1000.0
 
 
-def time_in_turns(model: Call, reference: Call, calls: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of `calls` calls of each, one after the other, after a warm-up of both."""
-    for _ in range(_WARM_UP_CALLS):
-        model()
-        reference()
-    pairs = [(_milliseconds(model), _milliseconds(reference)) for _ in range(calls)]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
-
-def percentiles(times_ms: Sequence[float]) -> dict[str, float]:
+def _percentiles(times_ms: Sequence[float]) -> dict[str, float]:
     """Median and 95th percentile of milliseconds, to a microsecond."""
     p50, p95 = np.percentile(np.asarray(times_ms, np.float64), [50, 95])
     return {"p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3)}
@@ -45,7 +62,6 @@ def percentiles(times_ms: Sequence[float]) -> dict[str, float]:
 def reference_call() -> Call:
     """One forward pass of the reference network (see `REFERENCE`), without decoding anything."""
     import keras
-    import tensorflow as tf
 
     network = keras.applications.MobileNetV2(input_shape=(224, 224, 3), alpha=1.0, weights=None)
     forward = tf.function(
@@ -66,31 +82,68 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _machine() -> dict[str, Any]:
-    import tensorflow as tf
-
-    return {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "accelerators": [device.name for device in tf.config.list_physical_devices("GPU")],
-        "tensorflow": tf.__version__,
-    }
+def _timed_files(rows: pd.DataFrame) -> pd.DataFrame:
+    """A few files that the model can read, spread evenly over the split."""
+    return evenly_spaced(rows[rows["valid"]], _TIMED_IMAGES)
 
 
-def measure(model: Served, images: Sequence[bytes], calls: int) -> dict[str, Any]:
-    """What latency.json holds: one image at a time, from raw bytes, in turns with `REFERENCE`.
+def measure(model: Served, rows: pd.DataFrame, root: Path, calls: int) -> dict[str, Any]:
+    """One image at a time, from raw bytes, in turns with `REFERENCE`.
 
-    The calls go through `images` (any number of files) again and again.
+    Args:
+        model: the SavedModel.
+        rows: path, sha256 and valid of the images; a few are called again and again.
+        root: where the paths begin.
+        calls: that are timed.
     """
-    turn = iter(range(calls + _WARM_UP_CALLS))
+    files = _timed_files(rows)
+    images = [
+        read_verified(root / path, sha256)
+        for path, sha256 in zip(files["path"], files["sha256"], strict=True)
+    ]
     ours, reference = time_in_turns(
-        lambda: model.predict_bytes([images[next(turn) % len(images)]]), reference_call(), calls
+        [partial(model.predict_bytes, [image]) for image in images], [reference_call()], calls
     )
-    ratio = float(np.median(ours) / np.median(reference))
     return {
-        **percentiles(ours),
-        "ratio": round(ratio, 4),
+        **_percentiles(ours),
+        "ratio": round(float(np.median(ours) / np.median(reference)), 4),
         "calls": calls,
-        "machine": _machine(),
-        "reference": {"name": REFERENCE, **percentiles(reference)},
+        "machine": {
+            "cpu": cpu_model(),
+            "cores": os.cpu_count(),
+            "accelerators": [device.name for device in tf.config.list_physical_devices("GPU")],
+            "tensorflow": tf.__version__,
+        },
+        "reference": {"name": REFERENCE, **_percentiles(reference)},
     }
+
+
+def litert_latency(
+    model: Served, files: Mapping[str, Interpreted], rows: pd.DataFrame, root: Path, calls: int
+) -> dict[str, dict[str, Any]]:
+    """By kind, milliseconds of one image, in turns with the SavedModel on the same decoded pixels.
+
+    Both use all cores; `speedup` is the ratio of the medians. The arguments are those of `measure`.
+    """
+    if not files:
+        return {}
+    size_px = model.contract.preprocessing.image_size_px
+    images = list(read_pixels(_timed_files(rows), root, size_px))
+    latency = {}
+    for kind, file in files.items():
+        ours, theirs = time_in_turns(
+            [partial(file.run, file.stored(image)) for image in images],
+            [partial(_probabilities, model, tf.constant(image[np.newaxis])) for image in images],
+            calls,
+        )
+        latency[kind] = {
+            **_percentiles(ours),
+            "speedup": round(float(np.median(theirs) / np.median(ours)), 3),
+            "calls": calls,
+            "saved_model": _percentiles(theirs),
+        }
+    return latency
+
+
+def _probabilities(model: Served, image: tf.Tensor) -> object:
+    return model.loaded.signatures[PREDICT_TENSOR](image=image)["probabilities"].numpy()

@@ -1,12 +1,17 @@
-"""How good a classifier's answers are: numpy only, vectorised over leading axes where it pays.
+"""How good a classifier's answers are, and how sure that is: numpy only.
 
 Everything that counts answers starts from one table, `counts` [..., C, C + 1]: rows are the true
 classes, columns the predicted ones, and the last column holds images for which the model gave no
 answer. Such an image is wrong: it lowers its class's recall and no class's precision.
+
+A metric of such counts needs no images to be redrawn for its error bar (percentile bootstrap over
+images, Efron 1979): the counts in a sample of N images drawn with replacement are multinomial, with
+the observed shares. 2,000 samples of 2,000 images are then one call of a fraction of a second.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +19,9 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-ECE_BINS = 15
+ECE_BINS: Final = 15
+CONFIDENCE: Final = 0.95
+_DECIMALS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -101,3 +108,125 @@ def brier(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     given = np.asarray(probabilities, np.float64)
     truth = np.eye(given.shape[1])[np.asarray(labels, np.int64)]
     return float(((given - truth) ** 2).sum(axis=1).mean())
+
+
+def _reached(scores: npt.ArrayLike, positive: npt.ArrayLike) -> tuple[Ints, Ints]:
+    """How many positives and negatives reach each threshold [T]; the thresholds fall."""
+    given, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if given.shape != truth.shape or given.ndim != 1:
+        raise ValueError(f"scores {given.shape} and classes {truth.shape} do not pair up")
+    if not truth.any() or truth.all():
+        raise ValueError("all images are of one class: there is nothing to rank")
+    order = np.argsort(-given, kind="stable")
+    given, truth = given[order], truth[order]
+    last = np.append(np.diff(given) != 0, True)  # Of each group of equal scores.
+    return np.cumsum(truth)[last], np.cumsum(~truth)[last]
+
+
+def roc_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """Area under the ROC curve: how often a positive [N] scores above a negative; ties are half.
+
+    Hanley and McNeil, "The meaning and use of the area under a ROC curve", 1982.
+
+    Raises:
+        ValueError: the two do not pair up, or all images are of one class.
+    """
+    hits, alarms = _reached(scores, positive)
+    rates = np.append(0.0, hits / hits[-1]), np.append(0.0, alarms / alarms[-1])
+    return float(np.trapezoid(*rates))
+
+
+def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """Average precision: the area under the precision-recall curve, as steps; ties are one step.
+
+    Without interpolation, which is too optimistic (Davis and Goadrich, 2006).
+
+    Raises:
+        ValueError: the two do not pair up, or all images are of one class.
+    """
+    hits, alarms = _reached(scores, positive)
+    gained = np.diff(np.append(0, hits)) / hits[-1]
+    return float((gained * hits / (hits + alarms)).sum())
+
+
+def resample(cells: Ints, samples: int, seed: int) -> Ints:
+    """Counts [samples, *cells.shape] in bootstrap samples of the images counted in `cells`."""
+    images = int(cells.sum())
+    generator = np.random.Generator(np.random.PCG64(seed))
+    drawn = generator.multinomial(images, cells.ravel() / images, size=samples)
+    return drawn.reshape(samples, *cells.shape).astype(np.int64)
+
+
+def _interval(values: Floats) -> tuple[float, float]:
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(values, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def intervals(counts: Ints, samples: int, seed: int) -> dict[str, tuple[float, float]]:
+    """95 % intervals of accuracy and macro-F1 from the counts [C, C + 1] of `confusion_counts`."""
+    drawn = resample(counts, samples, seed)
+    return {"accuracy": _interval(accuracy(drawn)), "macro_f1": _interval(macro_f1(drawn))}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Our accuracy minus theirs, on the same images.
+
+    Attributes:
+        observed: on these images.
+        lower: its one-sided 95 % bound: the 5th percentile over the samples.
+        interval: its 95 % interval.
+        won: images that only we get right.
+        lost: images that only they get right.
+        images: all of them.
+    """
+
+    observed: float
+    lower: float
+    interval: tuple[float, float]
+    won: int
+    lost: int
+    images: int
+
+    def within(self, margin: float) -> bool:
+        """Whether we are, with 95 % confidence, at most `margin` worse."""
+        return self.lower >= -margin - 1e-12  # a bound of exactly -margin, after rounding
+
+
+def paired_difference(
+    ours: npt.ArrayLike, theirs: npt.ArrayLike, samples: int, seed: int
+) -> Difference:
+    """Compare two models by which of the same images [N] each gets right.
+
+    Raises:
+        ValueError: the two do not pair up, or there is no image.
+    """
+    mine, other = np.asarray(ours, bool), np.asarray(theirs, bool)
+    if mine.shape != other.shape or mine.size == 0:
+        raise ValueError(f"{mine.shape} and {other.shape} images do not pair up")
+    won, lost, images = int((mine & ~other).sum()), int((other & ~mine).sum()), mine.size
+    drawn = resample(np.array([won, lost, images - won - lost]), samples, seed)
+    differences = (drawn[:, 0] - drawn[:, 1]) / images
+    lower = float(np.quantile(differences, 1.0 - CONFIDENCE))
+    return Difference((won - lost) / images, lower, _interval(differences), won, lost, images)
+
+
+def wilson(hits: int, images: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927): for a class of few images, where bootstraps fail."""
+    if images == 0:
+        return 0.0, 1.0
+    z, share = 1.959964, hits / images
+    centre = share + z * z / (2 * images)
+    spread = z * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
+    whole = 1 + z * z / images
+    return max(0.0, (centre - spread) / whole), min(1.0, (centre + spread) / whole)
+
+
+def rounded(value: Any) -> Any:
+    """Floats to six decimals, in any nesting: the last bits of a sum are no result."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return round(float(value), _DECIMALS) if isinstance(value, float | np.floating) else value

@@ -26,8 +26,7 @@ from sortline.experiments.settings import AuditParams
 from sortline.experiments.suspects import Suspect, suspects
 from sortline.images.decode import decode_file
 from sortline.images.views import PLAIN
-from sortline.reporting.sheets import suspect_labels
-from sortline.reporting.style import thumbnail
+from sortline.reporting.drawing import suspect_labels, thumbnail
 from sortline.training.features import Views, features_of, identity_of
 from sortline.training.network import build_network
 from sortline.training.phase import extractor_of

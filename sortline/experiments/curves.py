@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from sortline.experiments.summary import Summary
-from sortline.reporting.style import (
+from sortline.reporting.drawing import (
     BLUE,
     GREEN,
     INK,

@@ -8,9 +8,8 @@ from sortline.core.files import atomic_dir, write_text
 from sortline.experiments.curves import curves
 from sortline.experiments.summary import Spread, Summary
 from sortline.experiments.wording import best_of, percent, sentences
-from sortline.reporting import markdown
-from sortline.reporting.findings import read_picture
-from sortline.reporting.report import render_page
+from sortline.reporting.pages import markdown_table, render_page
+from sortline.reporting.report import read_picture
 
 COLUMNS = (
     "recipe",
@@ -133,12 +132,12 @@ def as_markdown(summaries: Sequence[Summary], setting: Setting) -> str:
     columns, recalls = recall_rows(summaries)
     parts = [
         described(summaries, setting),
-        markdown.table(COLUMNS, rows(summaries)),
+        markdown_table(COLUMNS, rows(summaries)),
         "\n".join(f"- {line}" for line in [*sentences(summaries), *partial_rows(summaries)]),
     ]
     if recalls:
         parts.append("Recall by class:")
-        parts.append(markdown.table(columns, recalls))
+        parts.append(markdown_table(columns, recalls))
     return "\n\n".join(parts) + "\n"
 
 

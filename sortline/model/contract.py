@@ -1,9 +1,11 @@
-"""What an exported model promises, as data: `assets.extra/contract.json`, and the model's digest.
+"""What an exported model says of itself, as data: its contract, digest, and training images.
 
-No TensorFlow in here: a client without it reads the same file.
+`assets.extra/contract.json` is what it promises. `assets.extra/training_images.txt` has a line an
+image that it was trained on, the first digits of its SHA-256, sorted: a later training tells the
+new ones. No TensorFlow in here: a client without it reads the same files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +16,12 @@ from sortline.core.files import read_json, sha256_file, sha256_json, write_json
 
 FORMAT_VERSION = 1
 CONTRACT = "assets.extra/contract.json"
+TRAINING_IMAGES = "assets.extra/training_images.txt"
+_DIGITS = 16  # 64 bits: among a million images, two agree once in some thirty million datasets.
 # Added to a version after its export; the digest is of what `export` wrote.
 ADDED_LATER = frozenset({"assets.extra/tf_serving_warmup_requests", "assets.extra/lineage.json"})
 SERVING_DEFAULT = "serving_default"
 PREDICT_TENSOR = "predict_tensor"
-INVALID_LABEL = ""
 _MADE_BY = "dvc repro export"
 
 
@@ -182,13 +185,13 @@ def verify(folder: Path) -> str:
     Raises:
         ArtifactError: the folder is no SavedModel of ours, or was changed since its export.
     """
-    named, found = read_contract(folder).model_digest, model_digest(folder)
-    if named != found:
+    named, computed = read_contract(folder).model_digest, model_digest(folder)
+    if named != computed:
         raise ArtifactError(
-            f"{folder} is not what was exported: its files have the digest {found[:12]}..., its"
+            f"{folder} is not what was exported: its files have the digest {computed[:12]}..., its"
             f" contract names {named[:12]}... . Copy the model again, or run `{_MADE_BY}`."
         )
-    return found
+    return computed
 
 
 def write_contract(folder: Path, contract: Contract) -> Contract:
@@ -220,15 +223,32 @@ def _signature_differences(
 ) -> Sequence[str]:
     if ours is None or theirs is None:
         return [f"{name} is only in {'the second' if ours is None else 'the first'}"]
-    found = []
+    phrases = []
     for side in ("inputs", "outputs"):
         mine, other = getattr(ours, side), getattr(theirs, side)
         for key in sorted({*mine, *other}):
             a, b = (_kind(tensors.get(key)) for tensors in (mine, other))
             if a != b:
-                found.append(f"{name} {side} {key}: {a} against {b}")
-    return found
+                phrases.append(f"{name} {side} {key}: {a} against {b}")
+    return phrases
 
 
 def _kind(tensor: Tensor | None) -> str:
     return f"{tensor.dtype} of rank {len(tensor.shape)}" if tensor else "nothing"
+
+
+def write_seen(folder: Path, sha256: Iterable[str]) -> None:
+    """Write the list of training images into the model in `folder`, which is being put together."""
+    lines = sorted({digest[:_DIGITS] for digest in sha256})
+    (folder / TRAINING_IMAGES).parent.mkdir(exist_ok=True)
+    text = "".join(f"{line}\n" for line in lines)
+    (folder / TRAINING_IMAGES).write_text(text, encoding="ascii")
+
+
+def are_new(folder: Path, sha256: Iterable[str]) -> list[bool] | None:
+    """For each image whether the model in `folder` has not seen it; None when it does not say."""
+    try:
+        seen = frozenset((folder / TRAINING_IMAGES).read_text(encoding="ascii").split())
+    except FileNotFoundError:  # Exported by a Sortline that did not write it.
+        return None
+    return [digest[:_DIGITS] not in seen for digest in sha256]

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 
 from sortline.core.errors import ArtifactError
+from sortline.core.files import read_verified
 from sortline.model.contract import (
     PREDICT_TENSOR,
     SERVING_DEFAULT,
@@ -107,3 +109,19 @@ def load_model(folder: Path) -> Served:
             f"{folder} cannot be loaded by TensorFlow {tf.__version__} ({needed}): {first}"
         ) from error
     return Served(contract, loaded)
+
+
+def evenly_spaced(files: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most so many rows, evenly spaced: sorted by path, they cover the classes."""
+    count = min(count, len(files))
+    return files.iloc[np.linspace(0, len(files) - 1, count).astype(int)]
+
+
+def file_batches(files: pd.DataFrame, root: Path) -> Iterator[list[bytes]]:
+    """Bytes of the files (columns path, sha256), as many at a time as go through the graph.
+
+    Raises:
+        DataError: a file is missing, or is not the validated one.
+    """
+    for part in _parts(list(zip(files["path"], files["sha256"], strict=True))):
+        yield [read_verified(root / path, sha256) for path, sha256 in part]

@@ -1,27 +1,44 @@
 """The exported graph: from bytes, or from decoded pixels, to calibrated answers.
 
 Everything a client would otherwise have to copy from the training code is inside: decoding, the cap
-on pixels, resizing, scaling (the network's first layer), softmax, temperature and labels.
+on pixels, resizing, scaling (the network's first layer), softmax, temperature and labels. What was
+written is then held against its contract and against the network that was trained.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import keras
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
 from sortline.core.errors import ExportError
-from sortline.core.refusal import REFUSED_CLASS_ID
-from sortline.images.decode import guarded_decode
+from sortline.core.refusal import REFUSED_CLASS_ID, REFUSED_LABEL
+from sortline.images.decode import decode_and_resize, guarded_decode
+from sortline.model.allowed_operations import Operations, min_serving_version
 from sortline.model.contract import (
-    INVALID_LABEL,
     PREDICT_TENSOR,
     SERVING_DEFAULT,
+    Contract,
+    Preprocessing,
     Signature,
+    signatures,
 )
+from sortline.model.local_model import Predictions, Served, file_batches
+from sortline.training.calibration import probabilities
+
+if TYPE_CHECKING:
+    from sortline.training.backbones import Pixels
+
+MAX_DIFFERENCE: Final = 1e-5
+_FORMATS: Final = ("jpeg", "png", "webp")
+_RESIZE: Final = "bilinear, stretched to the square, without antialiasing (tf.image.resize)"
+_ORIENTATION: Final = "ignored by the graph: apply it before sending, as ingest did"
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,7 @@ class Exported:
         logits = self.network(filled, training=False)[:count]
         softmax = tf.nn.softmax(logits / self.temperature)
         best = self._best(softmax)
-        names = tf.constant([*self.labels, INVALID_LABEL])
+        names = tf.constant([*self.labels, REFUSED_LABEL])
         label_at = tf.where(valid, best, len(self.labels))
         return {
             "probabilities": tf.where(valid[:, tf.newaxis], softmax, 0.0),
@@ -95,7 +112,7 @@ def write_saved_model(exported: Exported, folder: Path) -> None:
     image = tf.TensorSpec([None, size, size, 3], tf.float32, "image")
     # Not `track`ed: the endpoints bring their variables, and every weight would be stored twice.
     archive = keras.export.ExportArchive()
-    order = {each.value.ref(): at for at, each in enumerate(exported.network.variables)}
+    order = {variable.value.ref(): at for at, variable in enumerate(exported.network.variables)}
     _add(archive, SERVING_DEFAULT, exported.from_bytes, image_bytes, order)
     _add(archive, PREDICT_TENSOR, exported.from_pixels, image, order)
     archive.write_out(str(folder), verbose=False)
@@ -109,7 +126,7 @@ def _add(
     # A graph keeps the variables it has read in a set of no fixed order, and the archive numbers
     # its copies in that order: two exports of one network would differ.
     graph = traced.get_concrete_function().graph
-    graph.variables = sorted(graph.variables, key=lambda each: order[each.ref()])
+    graph.variables = sorted(graph.variables, key=lambda variable: order[variable.ref()])
 
 
 def _settle_fingerprint(path: Path) -> None:
@@ -119,16 +136,49 @@ def _settle_fingerprint(path: Path) -> None:
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
-def check_signatures(loaded: Any, wanted: dict[str, Signature]) -> None:
+def describe(
+    exported: Exported,
+    pixels: "Pixels",
+    train_labels: pd.Series,
+    operations: Operations,
+) -> Contract:
+    """The contract of a model, without its digest."""
+    counts = train_labels.value_counts()
+    return Contract(
+        format_version=1,
+        signatures=signatures(len(exported.labels), exported.image_size_px),
+        labels=tuple(exported.labels),
+        preprocessing=Preprocessing(
+            image_size_px=exported.image_size_px,
+            resize=_RESIZE,
+            channels=pixels.channels,
+            scale=pixels.scale,
+            offset=pixels.offset,
+            max_pixels=exported.max_pixels,
+            formats=_FORMATS,
+            exif_orientation=_ORIENTATION,
+        ),
+        temperature=exported.temperature,
+        threshold=exported.threshold,
+        train_class_counts={label: int(counts.get(label, 0)) for label in exported.labels},
+        versions={"tensorflow": tf.__version__, "keras": keras.__version__},
+        min_serving_version=min_serving_version(operations),
+        model_digest="",
+    )
+
+
+def check_signatures(loaded: Any, contract: dict[str, Signature]) -> None:
     """Compare names, dtypes and shapes of a reloaded model with the contract.
 
     Raises:
         ExportError: they differ; all differences are named.
     """
-    if found := set(loaded.signatures) ^ set(wanted):
-        raise ExportError(f"The SavedModel and its contract differ in signatures: {sorted(found)}.")
+    if one_sided := set(loaded.signatures) ^ set(contract):
+        raise ExportError(
+            f"The SavedModel and its contract differ in signatures: {sorted(one_sided)}."
+        )
     faults = []
-    for name, signature in wanted.items():
+    for name, signature in contract.items():
         function = loaded.signatures[name]
         sides = {
             "inputs": (function.structured_input_signature[1], signature.inputs),
@@ -136,7 +186,7 @@ def check_signatures(loaded: Any, wanted: dict[str, Signature]) -> None:
         }
         for side, (seen, promised) in sides.items():
             is_there = {key: _described(spec) for key, spec in seen.items()}
-            should_be = {key: (each.dtype, each.shape) for key, each in promised.items()}
+            should_be = {key: (tensor.dtype, tensor.shape) for key, tensor in promised.items()}
             if is_there != should_be:
                 faults.append(f"{name} {side}: {is_there}, promised {should_be}")
     if faults:
@@ -145,3 +195,60 @@ def check_signatures(loaded: Any, wanted: dict[str, Signature]) -> None:
 
 def _described(spec: tf.TensorSpec) -> tuple[str, tuple[int | None, ...]]:
     return spec.dtype.name, tuple(spec.shape.as_list())
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest difference of a probability between the export and the trained network."""
+
+    images: int
+    max_difference_tensors: float
+    max_difference_bytes: float
+
+
+def prove_parity(network: keras.Model, served: Served, files: pd.DataFrame, root: Path) -> Parity:
+    """Compare the reloaded export with softmax(logits / T) of the network that Keras runs.
+
+    Raises:
+        ExportError: a probability differs by more than 1e-5, or two calls do not agree bit for bit.
+    """
+    tensors = raw = 0.0
+    size_px = served.contract.preprocessing.image_size_px
+    # As a graph, which is how it was trained and validated: operation by operation, float32 rounds
+    # elsewhere, and logits of 20 and more then differ by more than is allowed.
+    logits_of = tf.function(
+        lambda pixels: network(pixels, training=False),
+        input_signature=[tf.TensorSpec([None, size_px, size_px, 3], tf.float32)],
+    )
+    for batch in file_batches(files, root):
+        pixels = np.stack([decode_and_resize(tf.constant(item), size_px).numpy() for item in batch])
+        expected = probabilities(logits_of(pixels).numpy(), served.contract.temperature)
+        from_bytes = served.predict_bytes(batch)
+        tensors = max(tensors, _difference(served.predict_tensor(pixels), expected))
+        raw = max(raw, _difference(from_bytes, expected))
+        _check_repeats(from_bytes, served.predict_bytes(batch))
+    if max(tensors, raw) > MAX_DIFFERENCE:
+        raise ExportError(
+            f"The export and the network differ by up to {tensors:.1e} on decoded images and"
+            f" {raw:.1e} on files; at most {MAX_DIFFERENCE:.0e} is allowed. A layer behaves"
+            " differently in training and in inference, or export.temperature is very small."
+        )
+    return Parity(len(files), tensors, raw)
+
+
+def _difference(answers: Predictions, expected: npt.NDArray[np.float64]) -> float:
+    if not answers.valid.all():
+        raise ExportError(
+            f"The export calls {int((~answers.valid).sum())} of {len(answers.valid)} validation"
+            " images invalid that the training read. Run `dvc repro validate`."
+        )
+    return float(np.abs(answers.probabilities - expected).max())
+
+
+def _check_repeats(first: Predictions, second: Predictions) -> None:
+    for name, values in vars(first).items():
+        if not np.array_equal(values, getattr(second, name)):
+            raise ExportError(
+                f"Two calls with the same images differ in {name}: something in the graph is random"
+                " at inference. Take augmentation and noise out of the network."
+            )

@@ -25,13 +25,13 @@ def _misfit(network: keras.Model, served: Served, params: NetworkParams) -> str 
     size_px = served.contract.preprocessing.image_size_px
     if size_px != params.backbone.image_size_px:
         return f"the champion sees {size_px} px, params say {params.backbone.image_size_px}"
-    found = served.variables()
-    wanted = {v.path: v for v in network.variables if v.dtype == "float32"}
-    shapes = {path: tuple(variable.shape) for path, variable in wanted.items()}
-    if shapes != {path: value.shape for path, value in found.items()}:
+    champion = served.variables()
+    variables = {v.path: v for v in network.variables if v.dtype == "float32"}
+    shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
+    if shapes != {path: value.shape for path, value in champion.items()}:
         return "the champion is another network than backbone and head describe"
-    for path, variable in wanted.items():
-        variable.assign(found[path])
+    for path, variable in variables.items():
+        variable.assign(champion[path])
     side = params.backbone.image_size_px
     probes = np.random.default_rng(0).uniform(0, 255, (_PROBES, side, side, 3)).astype("float32")
     logits = keras.ops.convert_to_numpy(network(probes, training=False))

@@ -1,9 +1,16 @@
 """Whether the answers given lately are those of the test split.
 
 Compares the classes answered, and the confidence of the valid answers, in a window of the
-prediction log with evaluation's, by the population stability index (stability.py). Too few images
-are a verdict of their own: neither stable nor drifted. A drift is an alert; whether a retraining
-has anything to learn from is for drift_command.py.
+prediction log with evaluation's, by the population stability index. Too few images are a verdict of
+their own: neither stable nor drifted. A drift is an alert; whether a retraining has anything to
+learn from is for drift_command.py.
+
+index = sum over bins of (window - reference) * ln(window / reference), with shares of either. It
+comes from credit scoring (Siddiqi, "Credit Risk Scorecards", Wiley 2006), and so do the customary
+limits: below 0.1 little has changed, from 0.25 on the population is another one. Without any change
+it is about chi-squared with B - 1 degrees of freedom times (1 / window + 1 / reference), for B bins
+and so many rows (Yurdakul, "Statistical Properties of Population Stability Index", 2018): chance
+alone gives a small window a large index.
 """
 
 from collections.abc import Sequence
@@ -14,6 +21,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sortline.core.errors import DataError, ParamsError
@@ -22,14 +30,86 @@ from sortline.core.log_files import prediction_files, read_tables
 from sortline.core.paths import Paths
 from sortline.core.refusal import REFUSED_IN_TABLES
 from sortline.core.storage import Storage
-from sortline.evaluation.metrics import Ints
+from sortline.evaluation.metrics import Floats, Ints
 from sortline.monitoring.settings import Drift as Settings
-from sortline.monitoring.stability import Index, counts_between, quantile_edges, stability
 
 _PREDICTIONS: Final = "predictions.parquet"
 _COLUMNS: Final = ("time", "model", "version", "sha256", "label", "probabilities", "valid")
+LITTLE: Final = 0.1
+LARGE: Final = 0.25
+Shift = Literal["little", "moderate", "large"]
+# Added to every bin's count: an empty bin would make the index infinite, and a fixed tiny share in
+# its place would make the index a matter of that share. Half a row is Jeffreys' prior, the estimate
+# of Krichevsky and Trofimov (1981): it vanishes as rows come.
+PRIOR: Final = 0.5
 Verdict = Literal["stable", "drift", "too few"]
 EXIT_CODES: Final[dict[Verdict, int]] = {"stable": 0, "drift": 4, "too few": 5}
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A bin of an index.
+
+    Attributes:
+        name: for people.
+        reference: its share there, as counted.
+        window: its share there, as counted; 0 in an empty window.
+        part: what it adds to the index.
+    """
+
+    name: str
+    reference: float
+    window: float
+    part: float
+
+
+@dataclass(frozen=True)
+class Index:
+    """A population stability index: 0 for equal shares, without an upper bound."""
+
+    index: float
+    shift: Shift
+    bins: tuple[Bin, ...]
+
+
+def _smoothed(counts: Ints) -> Floats:
+    return np.asarray((counts + PRIOR) / (counts.sum() + PRIOR * counts.size))
+
+
+def stability(reference: npt.ArrayLike, window: npt.ArrayLike, names: Sequence[str]) -> Index:
+    """Compare the counts of bins [B] in a reference with those in a window.
+
+    Raises:
+        ValueError: the three do not have the same bins.
+    """
+    before, now = np.asarray(reference, np.int64), np.asarray(window, np.int64)
+    if not before.shape == now.shape == (len(names),) or not names:
+        raise ValueError(f"counts {before.shape} and {now.shape} are not of the same bins")
+    was, is_now = _smoothed(before), _smoothed(now)
+    parts = (is_now - was) * np.log(is_now / was)
+    shares = (before / max(1, before.sum()), now / max(1, now.sum()), parts)
+    bins = (Bin(*row) for row in zip(names, *(share.tolist() for share in shares), strict=True))
+    index = float(parts.sum())
+    shift: Shift = "little" if index < LITTLE else "moderate" if index < LARGE else "large"
+    return Index(index, shift, tuple(bins))
+
+
+def quantile_edges(values: npt.ArrayLike, bins: int) -> Floats:
+    """Inner edges, at most `bins` - 1, between bins (a, b] of equal numbers of these values [N].
+
+    Where many values are the same, there are fewer: no bin is empty.
+    """
+    given = np.asarray(values, np.float64)
+    if given.size == 0:
+        return np.zeros(0)
+    inner = np.quantile(given, np.arange(1, bins) / bins, method="inverted_cdf")
+    return np.unique(inner[inner < given.max()])
+
+
+def counts_between(values: npt.ArrayLike, edges: Floats) -> Ints:
+    """How many of the values [N] lie in each of the bins [E + 1] that the inner edges [E] make."""
+    at = np.searchsorted(edges, np.asarray(values, np.float64), side="left")
+    return np.bincount(at, minlength=edges.size + 1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -116,7 +196,7 @@ class WindowFacts:
 
 
 @dataclass(frozen=True)
-class Found:
+class Judgement:
     """The verdict, with all it rests on.
 
     Attributes:
@@ -184,7 +264,7 @@ def _rows(store: Storage, window: Window) -> pd.DataFrame:
         if window.version is not None:
             keep &= (rows["version"] == window.version).to_numpy()
         rows = rows[keep]
-        confidence = [max(each, default=0.0) for each in rows["probabilities"]]
+        confidence = [max(shares, default=0.0) for shares in rows["probabilities"]]
         parts.append(rows.drop(columns="probabilities").assign(confidence=confidence))
     columns = [*(name for name in _COLUMNS if name != "probabilities"), "confidence"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -202,16 +282,14 @@ def read_window(store: Storage, window: Window) -> tuple[WindowFacts, Answers]:
     valid = once["valid"].to_numpy(bool)
     answered = np.where(valid, once["label"], REFUSED_IN_TABLES).tolist()
     labels = tuple(sorted(set(answered) - {REFUSED_IN_TABLES}))
-    times = (
-        [each.isoformat() for each in (rows["time"].min(), rows["time"].max())] if len(rows) else []
-    )
+    first, last = (rows["time"].min(), rows["time"].max()) if len(rows) else (None, None)
     counts = rows.groupby(["model", "version"]).size()
     seen = WindowFacts(
         log=store.address,
         since=window.since.isoformat() if window.since else None,
         until=window.until.isoformat() if window.until else None,
-        first=times[0] if times else None,
-        last=times[1] if times else None,
+        first=first.isoformat() if first else None,
+        last=last.isoformat() if last else None,
         answers=len(rows),
         images=len(once),
         versions={
@@ -244,7 +322,7 @@ def _by_confidence(reference: Answers, window: Answers, bins: int) -> Index:
     return stability(before, now, names)
 
 
-def judge(reference: Answers, seen: WindowFacts, window: Answers, settings: Settings) -> Found:
+def judge(reference: Answers, seen: WindowFacts, window: Answers, settings: Settings) -> Judgement:
     """Compare a window with the reference.
 
     Raises:
@@ -262,7 +340,7 @@ def judge(reference: Answers, seen: WindowFacts, window: Answers, settings: Sett
         verdict = "drift" if worst > settings.threshold else "stable"
         by = "class" if by_class.index >= by_confidence.index else "confidence"
         reason = f"index {worst:.3f} by {by}; a drift from {settings.threshold:g} on"
-    return Found(
+    return Judgement(
         verdict,
         reason,
         settings.threshold,

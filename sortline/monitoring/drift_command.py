@@ -22,9 +22,11 @@ from sortline.core.log_files import open_log
 from sortline.core.params import load_params, read_yaml
 from sortline.core.paths import Paths
 from sortline.core.storage import Storage
+from sortline.evaluation.metrics import rounded
 from sortline.monitoring.drift import (
     EXIT_CODES,
-    Found,
+    Index,
+    Judgement,
     Window,
     judge,
     read_reference,
@@ -32,9 +34,6 @@ from sortline.monitoring.drift import (
 )
 from sortline.monitoring.settings import Drift as Settings
 from sortline.monitoring.settings import DriftParams
-from sortline.monitoring.stability import Index
-
-_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -60,25 +59,17 @@ class Asked:
 class Outcome:
     """What is printed as JSON: the verdict, and whether a retraining is of use."""
 
-    found: Found
+    judgement: Judgement
     retrain: bool
     retrain_reason: str
 
     def to_json(self) -> dict[str, Any]:
         """All of it, flat, shares and indices to six decimals."""
         decision = {"retrain": self.retrain, "retrain_reason": self.retrain_reason}
-        content = asdict(self.found)
+        content = asdict(self.judgement)
         first = {key: content.pop(key) for key in ("verdict", "reason")}
-        rounded: dict[str, Any] = _rounded({**first, **decision, **content})
-        return rounded
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(each) for each in value]
-    return round(value, _DECIMALS) if isinstance(value, float) else value
+        flat: dict[str, Any] = rounded({**first, **decision, **content})
+        return flat
 
 
 @dataclass(frozen=True)
@@ -100,25 +91,25 @@ class Evidence:
     needed: int
 
 
-def decide(drifted: bool, found: Evidence) -> tuple[bool, str]:
+def decide(drifted: bool, evidence: Evidence) -> tuple[bool, str]:
     """Whether to retrain, and why."""
     if not drifted:
         return False, "there is no drift"
-    if found.claimed:
+    if evidence.claimed:
         return True, "there is new data, as --new-data says"
-    if found.now and found.before and found.now != found.before:
-        return True, f"data.dvc pins {found.now}; the model learned from {found.before}"
-    if found.labelled >= found.needed:
+    if evidence.now and evidence.before and evidence.now != evidence.before:
+        return True, f"data.dvc pins {evidence.now}; the model learned from {evidence.before}"
+    if evidence.labelled >= evidence.needed:
         return True, (
-            f"{found.labelled} labelled images of the window were in no training: bring them in by"
-            " `sortline ingest --add` first"
+            f"{evidence.labelled} labelled images of the window were in no training: bring them in"
+            " by `sortline ingest --add` first"
         )
     data = "data.dvc pins what the model learned from"
-    if not (found.now and found.before):
+    if not (evidence.now and evidence.before):
         data = "what the model learned from is not known (--lineage)"
     return False, (
-        f"there is nothing new to learn from: {data}, and {found.labelled} labelled images of the"
-        f" window are new, of {found.needed} that it takes (drift.min_new_labels)"
+        f"there is nothing new to learn from: {data}, and {evidence.labelled} labelled images of"
+        f" the window are new, of {evidence.needed} that it takes (drift.min_new_labels)"
     )
 
 
@@ -126,15 +117,15 @@ def _pinned(content: Any) -> str | None:
     """The dataset's MD5 in a data.dvc, a dvc.lock or a lineage.json; None when it has none."""
     try:
         if "made" in content:
-            found = content["made"]["data"]
+            digest = content["made"]["data"]
         elif "stages" in content:
             deps = content["stages"]["validate"]["deps"]
-            found = next(each["md5"] for each in deps if each["path"] == "data")
+            digest = next(dep["md5"] for dep in deps if dep["path"] == "data")
         else:
-            found = first_out(content)["md5"]
+            digest = first_out(content)["md5"]
     except (KeyError, IndexError, TypeError, StopIteration):
         return None
-    return str(found) if found else None
+    return str(digest) if digest else None
 
 
 def _read(path: Path) -> Any:
@@ -158,13 +149,13 @@ def learned_from(lineage: Path | None, root: Path) -> str | None:
         DataError: a file cannot be read, or the lineage names no dataset.
     """
     if lineage is not None:
-        found = _pinned(_read(lineage))
-        if found is None:
+        digest = _pinned(_read(lineage))
+        if digest is None:
             raise DataError(
                 f"{lineage} names no dataset; give the version's assets.extra/lineage.json, or the"
                 " data.dvc that its model was trained on."
             )
-        return found
+        return digest
     files = (root / "dvc.lock", root / "data.dvc")
     return next((_pinned(_read(file)) for file in files if file.is_file()), None)
 
@@ -194,7 +185,7 @@ def look(store: Storage, asked: Asked, settings: Settings, root: Path) -> Outcom
     seen, window = read_window(store, asked.window)
     if asked.threshold is not None:
         settings = settings.model_copy(update={"threshold": asked.threshold})
-    found = judge(reference, seen, window, settings)
+    judgement = judge(reference, seen, window, settings)
     evidence = Evidence(
         claimed=asked.new_data,
         before=learned_from(asked.lineage, folder),
@@ -202,36 +193,35 @@ def look(store: Storage, asked: Asked, settings: Settings, root: Path) -> Outcom
         labelled=unseen(window.images, known_labels(store), folder),
         needed=settings.min_new_labels,
     )
-    return Outcome(found, *decide(found.verdict == "drift", evidence))
+    return Outcome(judgement, *decide(judgement.verdict == "drift", evidence))
 
 
-def _table(title: str, found: Index) -> Table:
+def _table(title: str, index: Index) -> Table:
     drawn = Table(
-        title=f"By {title}: index {found.index:.3f}, {found.shift} shift",
+        title=f"By {title}: index {index.index:.3f}, {index.shift} shift",
         title_justify="left",
         box=SIMPLE_HEAD,
     )
     drawn.add_column(title)
     for column in ("reference", "window", "adds"):
         drawn.add_column(column, justify="right")
-    for each in found.bins:
-        cells = (f"{each.reference:.1%}", f"{each.window:.1%}", f"{each.part:.3f}")
-        drawn.add_row(each.name, *cells)
+    for bin_ in index.bins:
+        cells = (f"{bin_.reference:.1%}", f"{bin_.window:.1%}", f"{bin_.part:.3f}")
+        drawn.add_row(bin_.name, *cells)
     return drawn
 
 
 def _print(outcome: Outcome) -> None:
-    found = outcome.found
-    window = found.window
-    print(f"{found.verdict}: {found.reason}")
+    judgement, window = outcome.judgement, outcome.judgement.window
+    print(f"{judgement.verdict}: {judgement.reason}")
     print(
         f"{window.answers:,} answers to {window.images:,} images in {window.log}, from"
-        f" {window.first or '-'} to {window.last or '-'}; reference: {found.reference_images:,}"
+        f" {window.first or '-'} to {window.last or '-'}; reference: {judgement.reference_images:,}"
     )
     if len(window.versions) > 1:
         mixed = ", ".join(f"{name} ({count:,})" for name, count in window.versions.items())
         print(f"Several versions answered: {mixed}. --version N asks of one.")
-    indices = (("class", found.by_class), ("confidence", found.by_confidence))
+    indices = (("class", judgement.by_class), ("confidence", judgement.by_confidence))
     for title, index in indices if window.images else ():  # Of nothing, an index means nothing.
         Console().print(_table(title, index))
     print(f"retrain: {'yes' if outcome.retrain else 'no'}: {outcome.retrain_reason}")
@@ -246,13 +236,10 @@ def command(address: str, asked: Asked, *, as_json: bool) -> int:
     """
     root = Path.cwd()
     settings = load_params(DriftParams, Paths(root).params).drift
-    store = open_log(address)
-    try:
+    with open_log(address) as store:
         outcome = look(store, asked, settings, root)
-    finally:
-        store.close()
     if as_json:
         print(json.dumps(outcome.to_json(), indent=2, ensure_ascii=False))
     else:
         _print(outcome)
-    return EXIT_CODES[outcome.found.verdict]
+    return EXIT_CODES[outcome.judgement.verdict]

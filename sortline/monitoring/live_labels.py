@@ -16,7 +16,7 @@ from rich.table import Table
 from sortline.core.label_files import Labels, known_labels, read_csv, write_labels
 from sortline.core.log_files import open_log, prediction_files, read_tables
 from sortline.core.storage import Storage
-from sortline.evaluation.bootstrap import wilson
+from sortline.evaluation.metrics import wilson
 
 
 @dataclass(frozen=True)
@@ -149,20 +149,13 @@ def table_of(joined: Joined) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    for column in (
-        "model",
-        "version",
-        "answers",
-        "labelled",
-        "invalid",
-        "accuracy",
-        "95 % (Wilson)",
-    ):
-        drawn.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
-    for each in joined.versions:
-        low, high = each.interval
-        counts = (str(each.version), f"{each.answers:,}", f"{each.labelled:,}", f"{each.invalid:,}")
-        drawn.add_row(each.model, *counts, f"{each.accuracy:.1%}", f"{low:.1%} to {high:.1%}")
+    drawn.add_column("model", no_wrap=True)
+    for column in ("version", "answers", "labelled", "invalid", "accuracy", "95 % (Wilson)"):
+        drawn.add_column(column, justify="right", no_wrap=True)
+    for live in joined.versions:
+        low, high = live.interval
+        counts = (str(live.version), f"{live.answers:,}", f"{live.labelled:,}", f"{live.invalid:,}")
+        drawn.add_row(live.model, *counts, f"{live.accuracy:.1%}", f"{low:.1%} to {high:.1%}")
     return drawn
 
 
@@ -185,11 +178,8 @@ def _print(joined: Joined) -> None:
 
 def command(address: str, path: Path, *, as_json: bool) -> None:
     """`sortline labels join`: see `join`."""
-    store = open_log(address)
-    try:
+    with open_log(address) as store:
         joined = join(store, path)
-    finally:
-        store.close()
     if as_json:
         print(json.dumps(asdict(joined), indent=2, ensure_ascii=False))
     else:

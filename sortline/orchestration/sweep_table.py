@@ -9,7 +9,7 @@ from sortline.orchestration.done_manifest import find_done
 from sortline.orchestration.plan import Plan, read_plan
 from sortline.orchestration.records import METRICS
 from sortline.orchestration.run_store import RunStore, safe_name
-from sortline.reporting import markdown
+from sortline.reporting.pages import markdown_table
 
 
 @dataclass(frozen=True)
@@ -58,4 +58,4 @@ def table(rows: list[Row]) -> str:
         )
         for row in rows
     ]
-    return markdown.table(("variant", "recipe", "accuracy", "macro-F1", "gates"), cells)
+    return markdown_table(("variant", "recipe", "accuracy", "macro-F1", "gates"), cells)

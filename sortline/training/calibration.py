@@ -2,8 +2,12 @@
 
 Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2:
 probabilities are softmax(logits / T), and T minimises the negative log-likelihood on data that was
-not trained on. No answer changes, only its probability.
+not trained on. No answer changes, only its probability. For two classes there is a threshold too,
+from which on the second one is the answer.
 """
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -70,3 +74,78 @@ def _overconfidence(scores: Floats, labels: npt.ArrayLike, temperature: float) -
 def _of_labels(scores: Floats, labels: npt.ArrayLike) -> Floats:
     ids = np.asarray(labels, np.int64)
     return np.asarray(scores[np.arange(len(ids)), ids])
+
+
+def youden_threshold(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """The threshold in 0 to 1 at which true minus false positive rate is largest (Youden, 1950).
+
+    Between two scores it is their middle, so that neither is at the edge.
+
+    Args:
+        scores: probabilities of the positive class [N].
+        positive: which images are of it [N].
+
+    Raises:
+        ValueError: the two do not pair up, or all images are of one class.
+    """
+    given, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if given.shape != truth.shape:
+        raise ValueError(f"scores {given.shape} and classes {truth.shape} do not pair up")
+    if not truth.any() or truth.all():
+        raise ValueError("all images are of one class: there is no threshold between two")
+    limits = np.unique(given)[::-1]
+    hits, alarms = (
+        (len(part) - np.searchsorted(np.sort(part), limits)) / len(part)
+        for part in (given[truth], given[~truth])
+    )
+    best = int(np.argmax(hits - alarms))
+    below = limits[best + 1] if best + 1 < len(limits) else 0.0
+    return float((limits[best] + below) / 2)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature, and the validation split's negative log-likelihood at 1 and at it.
+
+    `at_limit`: it was fitted, and the split would have it further out than we go. `threshold`: of
+    the second class, where there is one logit for two; None elsewhere.
+    """
+
+    temperature: float
+    at_limit: bool
+    nll_before: float
+    nll_after: float
+    threshold: float | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """What to tell the user when the temperature is at a limit."""
+        if not self.at_limit:
+            return None
+        return (
+            f"the temperature is at a limit ({MIN_TEMPERATURE} to {MAX_TEMPERATURE}): the"
+            " validation split is all right or all wrong, and says little of confidence."
+            " export.temperature: 1.0 leaves it as it is."
+        )
+
+
+def calibrate(
+    logits: npt.ArrayLike,
+    class_ids: npt.NDArray[np.int64],
+    temperature: float | Literal["fit"],
+    threshold: float | Literal["fit"] | None,
+) -> Calibration:
+    """Fit the temperature and the threshold to logits [N, C], or take those that are given."""
+    fitted = temperature == "fit"
+    value = fit_temperature(logits, class_ids) if temperature == "fit" else temperature
+    # Rounded, so that the number in the report and the contract is the one in the graph.
+    value = float(f"{value:.6g}")
+    if threshold == "fit":
+        threshold = youden_threshold(probabilities(logits, value)[:, 1], class_ids == 1)
+    return Calibration(
+        value,
+        fitted and not MIN_TEMPERATURE * 1.001 < value < MAX_TEMPERATURE / 1.001,
+        negative_log_likelihood(logits, class_ids),
+        negative_log_likelihood(logits, class_ids, value),
+        None if threshold is None else float(f"{threshold:.6g}"),
+    )

@@ -16,8 +16,7 @@ from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, BusyError, GateError
 from sortline.core.files import digest_tree, exclusive, write_json
 from sortline.core.paths import Paths
-from sortline.evaluation.champion import read_champion
-from sortline.evaluation.replace_champion import use
+from sortline.evaluation.champion import read_champion, use
 from sortline.model.contract import (
     Contract,
     Preprocessing,

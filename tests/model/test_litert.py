@@ -13,9 +13,18 @@ from helpers.colour_models import LABELS, SIZE_PX, export, exported, settings, w
 from sortline.core.errors import ArtifactError, DataError, ExportError
 from sortline.core.files import sha256_file
 from sortline.core.paths import Paths
-from sortline.evaluation import litert_scores
-from sortline.model.litert import Interpreted, chosen, read_litert, read_pixels
-from sortline.model.litert_export import Facts, Sources, convert, write_litert
+from sortline.evaluation.latency import litert_latency
+from sortline.evaluation.scores import litert_loss, litert_metrics
+from sortline.model.litert import (
+    Facts,
+    Interpreted,
+    Sources,
+    chosen,
+    convert,
+    read_litert,
+    read_pixels,
+    write_litert,
+)
 from sortline.model.local_model import Served, load_model
 from sortline.model.saved_model import Exported
 from sortline.model.settings import LiteRt
@@ -143,8 +152,9 @@ def test_without_files_there_are_facts_and_nothing_to_score(
     assert write_litert(candidate, served, [], images, tmp_path) == {}
     assert [each.name for each in tmp_path.iterdir()] == ["facts.json"]
     rows = images.parity.assign(valid=True, correct=True)
-    found = litert_scores.score_litert(served, tmp_path, rows, settings(), paths.root)
-    assert (found.metrics, found.latency) == ({}, {})
+    assert read_litert(tmp_path, served.contract.model_digest) == {}
+    assert litert_metrics(served, {}, rows, paths.root, settings()) == {}
+    assert litert_latency(served, {}, rows, paths.root, 5) == {}
 
 
 def test_files_of_another_model_or_damaged_ones_are_not_scored(
@@ -177,13 +187,15 @@ def test_scores_are_of_the_same_images_and_an_unreadable_one_is_wrong(
     right = answers.label == images.parity["label"].to_numpy()
     rows = images.parity.assign(valid=True, correct=right)
     rows.loc[rows.index[right][0], ["valid", "correct"]] = False
-    found = litert_scores.score_litert(served, paths.litert, rows, settings(), paths.root)
+    flat = read_litert(paths.litert, served.contract.model_digest)
+    files = {kind: Interpreted(data) for kind, data in flat.items()}
+    metrics = litert_metrics(served, files, rows, paths.root, settings())
+    latency = litert_latency(served, files, rows, paths.root, 5)
     for kind in ("float32", "int8"):
-        scored = found.metrics[kind]
+        scored, timed = metrics[kind], latency[kind]
         assert scored["accuracy"] == pytest.approx(23 / 30)
         assert (scored["accuracy_lost"], scored["interval"]) == (0.0, (0.0, 0.0))
         assert scored["size_bytes"] == (paths.litert / f"{kind}.tflite").stat().st_size
-        timed = found.latency[kind]
         assert 0 < timed["p50_ms"] <= timed["p95_ms"]
         ratio = timed["saved_model"]["p50_ms"] / timed["p50_ms"]
         assert timed["speedup"] == pytest.approx(ratio, rel=0.05)
@@ -192,7 +204,7 @@ def test_scores_are_of_the_same_images_and_an_unreadable_one_is_wrong(
 def test_a_loss_is_worked_out_on_pairs() -> None:
     ours = np.array([True] * 90 + [False] * 10)
     theirs = np.array([False] * 2 + [True] * 93 + [False] * 5)
-    found = litert_scores.loss(ours, theirs, 2000, 0)
+    found = litert_loss(ours, theirs, 2000, 0)
     assert found["accuracy_lost"] == pytest.approx(0.03)
     assert (found["only_right_here"], found["only_right_there"]) == (2, 5)
     low, high = found["interval"]

@@ -277,7 +277,7 @@ def test_the_lock_says_what_reports_in_the_working_tree_were_made_from(tmp_path:
 
 def test_what_is_not_known_is_no_reason_to_retrain() -> None:
     nothing = Evidence(claimed=False, before=None, now="aa", labelled=3, needed=100)
-    retrain, reason = decide(drifted=True, found=nothing)
+    retrain, reason = decide(drifted=True, evidence=nothing)
     assert not retrain
     assert "is not known (--lineage), and 3 labelled" in reason
 

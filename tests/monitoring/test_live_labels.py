@@ -14,7 +14,7 @@ from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, DataError
 from sortline.core.label_files import known_labels, read_csv
 from sortline.core.log_files import open_log
-from sortline.evaluation.bootstrap import wilson
+from sortline.evaluation.metrics import wilson
 from sortline.monitoring.live_labels import Joined, join, table_of
 
 OTHER = "0" * 64

@@ -6,7 +6,7 @@ import pytest
 from helpers.workspaces import ROOT
 
 from sortline.evaluation.metrics import Floats
-from sortline.monitoring.stability import Index, counts_between, quantile_edges, stability
+from sortline.monitoring.drift import Index, counts_between, quantile_edges, stability
 from sortline.orchestration.params import load
 
 MIN_IMAGES = load(ROOT).drift.min_images

@@ -11,7 +11,7 @@ from helpers.release_parts import LIMITS, WARM_UP, Candidates, fake_model
 
 from sortline.core.errors import ArtifactError, ParamsError, RefusedError, ReleaseError
 from sortline.core.files import digest_tree, sha256_file, write_json
-from sortline.evaluation.replace_champion import fetch
+from sortline.evaluation.champion import fetch
 from sortline.releases.folder_store import FolderStore
 from sortline.releases.lineage import LINEAGE, Lineage, publisher, read_made
 from sortline.releases.open_store import open_store

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sortline.reporting import sheets
+from sortline.reporting import drawing
+from sortline.reporting.drawing import BLUE, ORANGE, new_picture
 from sortline.reporting.figures import FIGURES, Evaluated, draw_figures
 from sortline.reporting.figures.confusion_matrix import draw_confusion
 from sortline.reporting.figures.per_class import draw_classes
 from sortline.reporting.figures.reliability import bins_of, draw_reliability
 from sortline.reporting.figures.training_curves import draw_curves
 from sortline.reporting.report import build_report
-from sortline.reporting.style import BLUE, ORANGE, new_picture
 
 LABELS = ["battery", "glass", "metal"]
 COUNTS = np.array([[9, 1, 0], [0, 8, 2], [0, 0, 0]])
@@ -53,7 +53,7 @@ def drawn(draw: Callable[..., None], *numbers: Any) -> Callable[[Path], None]:
 
 
 def sheet_of_views(target: Path) -> None:
-    sheets.views([("glass", photographs(3)), ("metal", photographs(2))], "Views", target)
+    drawing.views([("glass", photographs(3)), ("metal", photographs(2))], "Views", target)
 
 
 DRAWINGS: dict[str, Callable[[Path], None]] = {
@@ -63,9 +63,9 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     ),
     "per_class": drawn(draw_classes, PER_CLASS),
     "curves": drawn(draw_curves, [history(1, 6), history(7, 4)]),
-    "mistakes": drawn(sheets.draw_mistakes, photographs(8), said(8)),
+    "mistakes": drawn(drawing.draw_mistakes, photographs(8), said(8)),
     "views": sheet_of_views,
-    "originals": lambda target: sheets.originals([("glass", photographs(1)[0])], "None", target),
+    "originals": lambda target: drawing.originals([("glass", photographs(1)[0])], "None", target),
 }
 
 
@@ -121,12 +121,12 @@ def test_labels_may_be_written_in_any_way(tmp_path: Path) -> None:
     ]
     drawn(draw_confusion, COUNTS, labels)(tmp_path / "c.png")
     drawn(draw_classes, {label: {"f1": 0.5} for label in labels})(tmp_path / "p.png")
-    drawn(sheets.draw_mistakes, photographs(1), [(labels[0], labels[1], 1.0)])(tmp_path / "m.png")
+    drawn(drawing.draw_mistakes, photographs(1), [(labels[0], labels[1], 1.0)])(tmp_path / "m.png")
     assert len(list(tmp_path.glob("*.png"))) == 3
 
 
 def test_nothing_to_draw_is_said_in_the_picture(tmp_path: Path) -> None:
-    drawn(sheets.draw_mistakes, [], [])(tmp_path / "m.png")
+    drawn(drawing.draw_mistakes, [], [])(tmp_path / "m.png")
     drawn(draw_reliability, np.array([]), np.array([]))(tmp_path / "r.png")
     drawn(draw_curves, [history(1, 0)])(tmp_path / "t.png")
     drawn(draw_classes, {})(tmp_path / "p.png")
@@ -153,9 +153,9 @@ def test_the_bins_are_those_of_the_calibration_error() -> None:
 
 
 def test_a_certainty_that_is_none_is_not_rounded_up() -> None:
-    assert sheets.rounded_down(0.9999) == "99.9 %"
-    assert sheets.rounded_down(1.0) == "100.0 %"
-    assert sheets.rounded_down(0.876) == "87 %"
+    assert drawing.rounded_down(0.9999) == "99.9 %"
+    assert drawing.rounded_down(1.0) == "100.0 %"
+    assert drawing.rounded_down(0.876) == "87 %"
 
 
 def test_a_failed_drawing_leaves_the_old_picture(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from helpers.colour_models import exported, settings, workspace, write_manifest
 
 from pipeline_steps import evaluate
 from sortline.core.errors import ArtifactError, DataError
-from sortline.core.files import digest_tree
+from sortline.core.files import digest_tree, sha256_file
 from sortline.core.paths import Paths
 from sortline.evaluation.latency import measure, time_in_turns
+from sortline.evaluation.scores import Scores, core_metrics, label_ids
 from sortline.model.contract import model_digest
-from sortline.model.litert_export import Sources, write_litert
+from sortline.model.litert import Sources, write_litert
 from sortline.model.local_model import load_model
-from sortline.model.scoring import Scores
 from sortline.reporting.figures import FIGURES
 from sortline.reporting.figures.confusion_matrix import confusion_table
 from sortline.reporting.figures.mistakes import worst_mistakes
@@ -195,7 +195,7 @@ def test_a_refusal_leaves_the_report_before_it(evaluated: Paths, tmp_path: Path)
 
 def test_a_class_that_the_model_does_not_know_is_refused() -> None:
     with pytest.raises(DataError, match=r"classes shoes; the model knows glass, metal"):
-        evaluate.label_ids(pd.Series(["glass", "shoes"]), ("glass", "metal"))
+        label_ids(pd.Series(["glass", "shoes"]), ("glass", "metal"))
 
 
 def test_an_empty_test_split_is_refused(paths: Paths) -> None:
@@ -213,18 +213,18 @@ def test_without_an_export_it_says_what_to_run(paths: Paths) -> None:
 
 def test_without_a_core_its_figures_are_null() -> None:
     scores = Scores(("a", "b"), np.array([[0.9, 0.1]], np.float32), np.array([0]))
-    found = evaluate.core_metrics(np.array([0]), scores, np.array([False]))
+    found = core_metrics(np.array([0]), scores, np.array([False]))
     assert found == {"accuracy": None, "macro_f1": None, "images": 0}
 
 
 def test_calls_are_timed_in_turns_after_a_warm_up() -> None:
     called: list[str] = []
-    ours, reference = time_in_turns(lambda: called.append("m"), lambda: called.append("r"), 3)
+    ours, reference = time_in_turns([lambda: called.append("m")], [lambda: called.append("r")], 3)
     assert called == ["m", "r"] * 8  # five to warm up
     assert (len(ours), len(reference)) == (3, 3)
 
 
-def test_the_ratio_is_of_the_middle_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ratio_is_of_the_middle_calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock = iter(np.cumsum([0, 2, 0, 1, 0, 2, 0, 1, 0, 90, 0, 1]) / 1000.0)
     module = "sortline.evaluation.latency"
     monkeypatch.setattr(f"{module}.time.perf_counter", lambda: next(clock))
@@ -233,7 +233,10 @@ def test_the_ratio_is_of_the_middle_calls(monkeypatch: pytest.MonkeyPatch) -> No
     class Model:
         def predict_bytes(self, images: list[bytes]) -> None: ...
 
-    assert measure(Model(), [b""], 3)["ratio"] == 2.0  # type: ignore[arg-type]
+    (tmp_path / "a.png").write_bytes(b"any")
+    row = {"path": "a.png", "sha256": sha256_file(tmp_path / "a.png"), "valid": True}
+    found = measure(Model(), pd.DataFrame([row]), tmp_path, 3)  # type: ignore[arg-type]
+    assert found["ratio"] == 2.0
 
 
 def test_the_surest_mistakes_come_first_and_right_or_invalid_ones_never() -> None:

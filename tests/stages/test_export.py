@@ -21,11 +21,10 @@ from sortline.core.files import digest_tree, sha256_file, write_json
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.images.decode import decode_and_resize
-from sortline.model import parity
 from sortline.model.contract import read_contract, verify
-from sortline.model.local_model import Predictions, Served, load_model
-from sortline.model.saved_model import Exported
-from sortline.training.calibration import fit_temperature, negative_log_likelihood
+from sortline.model.local_model import Predictions, Served, evenly_spaced, load_model
+from sortline.model.saved_model import Exported, Parity, prove_parity
+from sortline.training.calibration import calibrate, fit_temperature, negative_log_likelihood
 from sortline.training.logits import read_logits, write_logits
 from sortline.training.network import build_network, load_network
 from sortline.training.weights import load_pretrained, save_weights
@@ -155,24 +154,24 @@ def test_the_report_holds_the_same(paths: Paths, report: export.Report) -> None:
 
 def test_a_temperature_in_params_is_taken() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32)
-    found = export.calibrate(logits, np.array([0, 0]), settings(export={"temperature": 2.5}))
+    found = calibrate(logits, np.array([0, 0]), 2.5, None)
     assert (found.temperature, found.at_limit) == (2.5, False)
     assert found.nll_after == pytest.approx(negative_log_likelihood(logits, [0, 0], 2.5))
-    assert export.calibrate(logits, np.array([0, 1]), settings()).at_limit
+    assert calibrate(logits, np.array([0, 1]), "fit", None).at_limit
 
 
 def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def too_different(network: keras.Model, served: Served, *rest: Any) -> parity.Parity:
+def too_different(network: keras.Model, served: Served, *rest: Any) -> Parity:
     """Prove the export against a network that is not quite the one exported."""
     other = keras.models.clone_model(network)
     other.set_weights([each * 1.01 for each in network.get_weights()])
-    return parity.prove_parity(other, served, *rest)
+    return prove_parity(other, served, *rest)
 
 
-def random_each_time(network: keras.Model, served: Served, *rest: Any) -> parity.Parity:
+def random_each_time(network: keras.Model, served: Served, *rest: Any) -> Parity:
     """As an augmentation that stayed in the graph would look: a last bit differs."""
 
     class Wavering(Served):
@@ -182,7 +181,7 @@ def random_each_time(network: keras.Model, served: Served, *rest: Any) -> parity
             moved = (found.probabilities + noise).astype(np.float32)
             return Predictions(moved, found.class_id, found.label, found.valid)
 
-    return parity.prove_parity(network, Wavering(served.contract, served.loaded), *rest)
+    return prove_parity(network, Wavering(served.contract, served.loaded), *rest)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +295,7 @@ def test_other_data_than_was_trained_on_is_refused(paths: Paths, tmp_path: Path)
 
 
 def test_parity_is_asked_of_images_of_every_class(validation: pd.DataFrame) -> None:
-    chosen = parity.parity_files(validation, 4)
+    chosen = evenly_spaced(validation, 4)
     assert len(chosen) == 4
     assert set(chosen["label"]) == set(LABELS)
-    assert len(parity.parity_files(validation, 4096)) == len(validation)
+    assert len(evenly_spaced(validation, 4096)) == len(validation)

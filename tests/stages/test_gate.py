@@ -16,8 +16,9 @@ from sortline.core.entry import exit_code_of
 from sortline.core.errors import DataError, GateError
 from sortline.core.files import write_json
 from sortline.core.paths import Paths
-from sortline.evaluation.blessing import Blessing, Verdict, current_blessing, markdown
-from sortline.evaluation.replace_champion import use
+from sortline.evaluation.blessing import Blessing, Verdict, current_blessing
+from sortline.evaluation.champion import use
+from sortline.evaluation.verdicts import ranking_verdicts
 from sortline.model.contract import (
     PREDICT_TENSOR,
     Contract,
@@ -161,7 +162,7 @@ def test_the_markdown_says_the_same(paths: Paths) -> None:
 
 def test_a_waiver_cannot_break_the_markdown_table() -> None:
     verdict = Verdict("g", True, None, 1.0, "a | b\nc")
-    rows = markdown(Blessing("0" * 64, None, (verdict,))).splitlines()
+    rows = gate.markdown(Blessing("0" * 64, None, (verdict,))).splitlines()
     assert rows[-1] == "| g | passed | - | 1 | a \\| b c |"
 
 
@@ -397,9 +398,9 @@ def _refused_blessing(paths: Paths) -> dict[str, Any]:
 def test_areas_under_curves_are_asked_of_two_classes_alone() -> None:
     asked = settings(gate={"min_roc_auc": 0.9, "min_pr_auc": None}).gate
     ranked = {"positive": "ill", "roc_auc": 0.85, "pr_auc": 0.4}
-    (verdict,) = gate.ranking_verdicts(asked, {"two_classes": ranked})
+    (verdict,) = ranking_verdicts(asked, ranked)
     assert (verdict.gate, verdict.passed, verdict.observed) == ("min_roc_auc", False, 0.85)
     assert "ROC curve of ill 0.850" in verdict.reason
-    for found in ({"two_classes": None}, {"two_classes": {**ranked, "roc_auc": None}}):
+    for ranked_otherwise in (None, {**ranked, "roc_auc": None}):
         with pytest.raises(GateError, match=r"gate\.min_roc_auc is 0\.9, and there is no such"):
-            gate.ranking_verdicts(asked, found)
+            ranking_verdicts(asked, ranked_otherwise)

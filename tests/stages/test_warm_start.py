@@ -17,17 +17,18 @@ from pipeline_steps import warm_start
 from sortline.core.files import digest_tree, write_json
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
-from sortline.evaluation.replace_champion import use
+from sortline.evaluation.champion import use
 from sortline.model.contract import (
     CONTRACT,
+    TRAINING_IMAGES,
     Contract,
     Preprocessing,
     model_digest,
     signatures,
     write_contract,
+    write_seen,
 )
 from sortline.model.saved_model import Exported, write_saved_model
-from sortline.model.seen_images import SEEN, write_seen
 from sortline.synthetic.generated import generate, subset_counts
 from sortline.training.network import build_network
 from sortline.training.weights import variables_by_name
@@ -149,7 +150,7 @@ def test_when_the_champion_has_seen_everything_an_epoch_has_all_images(paths: Pa
 
 
 def test_a_champion_that_does_not_say_what_it_saw_is_trained_on_everything(paths: Paths) -> None:
-    (paths.champion / "model" / SEEN).unlink()
+    (paths.champion / "model" / TRAINING_IMAGES).unlink()
     recorded = json.loads((paths.champion / "champion.json").read_text())
     digest = model_digest(paths.champion / "model")
     write_json(paths.champion / "champion.json", {**recorded, "digest": digest})

@@ -9,6 +9,7 @@ from sortline.training.calibration import (
     fit_temperature,
     negative_log_likelihood,
     probabilities,
+    youden_threshold,
 )
 
 
@@ -69,3 +70,11 @@ def test_a_split_without_mistakes_or_without_hits_stays_within_limits() -> None:
 def test_refuses_what_cannot_be_fitted(logits: object, labels: list[int]) -> None:
     with pytest.raises(ValueError, match=r"logits"):
         fit_temperature(logits, labels)  # type: ignore[arg-type]
+
+
+def test_the_threshold_is_between_the_classes_where_the_rates_are_furthest_apart() -> None:
+    truth = np.array([False, False, True, True])
+    assert youden_threshold([0.1, 0.2, 0.8, 0.9], truth) == pytest.approx(0.5)
+    assert youden_threshold([0.1, 0.8, 0.2, 0.9], truth) == pytest.approx(0.85)  # The upper of two.
+    with pytest.raises(ValueError, match="one class"):
+        youden_threshold([0.1, 0.2], [True, True])

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from sortline.core.registry import Registry
 from sortline.images.decode import decode_file
-from sortline.reporting.style import new_picture, thumbnail, title
+from sortline.reporting.drawing import new_picture, thumbnail, title
 
 SCANNED_FOR: Final = "*"
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sortline.core.refusal import REFUSED_IN_TABLES
+from sortline.reporting.drawing import BLUES, GRID, INK, ORANGES, PAPER, shorten
 from sortline.reporting.figures import Evaluated, figure
-from sortline.reporting.style import BLUES, GRID, INK, ORANGES, PAPER, shorten
 
 # Errors are a few per cent of a row: on a scale to 100 % they could not be told from none.
 _FULL_ERROR_SHADE = 0.25

@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sortline.reporting.drawing import draw_mistakes
 from sortline.reporting.figures import Evaluated, figure
-from sortline.reporting.sheets import draw_mistakes
 
 
 def worst_mistakes(rows: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from sortline.reporting.drawing import BLUE, GREEN, MUTED, ORANGE, shorten
 from sortline.reporting.figures import Evaluated, figure
-from sortline.reporting.style import BLUE, GREEN, MUTED, ORANGE, shorten
 
 _COLOURS = {"precision": ORANGE, "recall": BLUE, "f1": GREEN}
 

@@ -5,9 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sortline.evaluation.bootstrap import wilson
+from sortline.evaluation.metrics import wilson
+from sortline.reporting.drawing import BLUE, INK, MUTED, notice, percent_tick
 from sortline.reporting.figures import Evaluated, figure
-from sortline.reporting.style import BLUE, INK, MUTED, notice, percent_tick
 
 _BINS = 15
 

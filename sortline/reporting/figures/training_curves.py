@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from sortline.reporting.drawing import BLUE, MUTED, ORANGE, notice, percent_tick
 from sortline.reporting.figures import Evaluated, figure
-from sortline.reporting.style import BLUE, MUTED, ORANGE, notice, percent_tick
 
 _SPLIT_STYLES = (("", "train", ORANGE, "--"), ("val_", "validation", BLUE, "-"))
 

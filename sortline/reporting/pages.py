@@ -1,10 +1,12 @@
-"""Values of the reports' JSON files as words and numbers that a person reads.
+"""Pages for people: templates, and values of the steps' JSON files as words, numbers and tables.
 
-Whatever is there is shown: the steps may add keys that this page was not made for.
+Whatever is there is shown: the steps may add keys that a page was not made for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import jinja2
 
 _LISTED = 10  # Values of a list that are written out.
 
@@ -51,6 +53,29 @@ def words(key: str) -> str:
 def rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Key and value of whatever a file holds, for a table; records have tables of their own."""
     return [(words(key), plain(value)) for key, value in facts.items() if not _is_records(value)]
+
+
+def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of text; a `|` or a line break inside a cell does not end it."""
+    cells = (
+        [" ".join(cell.split()).replace("|", r"\|") for cell in line]
+        for line in [columns, ["---"] * len(columns), *lines]
+    )
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def render_page(template: str, context: Mapping[str, Any]) -> str:
+    """A page of this package's templates, as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sortline.reporting", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,  # Reports of an older version lack some keys.
+    )
+    for filter_ in (percent, points, number, megabytes, plain, words, rows):
+        environment.filters[filter_.__name__] = filter_
+    return environment.get_template(template).render(context)
 
 
 def _is_records(value: Any) -> bool:
