@@ -25,7 +25,7 @@ from sortline.dataset.manifest import list_images, mark_core, measure, write_man
 from sortline.dataset.manifest_tables import Tables, build_tables
 from sortline.dataset.settings import ValidateParams
 from sortline.dataset.suites import run_checks
-from sortline.reporting.data_docs import finish_site
+from sortline.reporting.data_docs import write_data_docs
 
 _SHOWN = 10
 _FAILURES = "reports/validation/failures.csv"
@@ -149,10 +149,10 @@ def run(params: Params, paths: Paths) -> Validation:
     frame = mark_core(measured.frame, paths.root)
     tables = build_tables(frame, settings, champion_counts)
     skipped = skipped_checks(params, champion_counts)
+    found, results = run_checks(tables, checks_for(tables, settings))
+    outcomes = [refused_outcome([]), *found, strays]
     with atomic_dir(paths.reports / "validation") as folder:
-        outcomes = run_checks(tables, checks_for(tables, settings), folder / "data_docs")
-        outcomes = [refused_outcome([]), *outcomes, strays]
-        finish_site(folder / "data_docs", [_row(one) for one in outcomes], skipped)
+        write_data_docs(folder / "data_docs", [_row(one) for one in outcomes], skipped, results)
         _write_failures(outcomes, folder / "failures.csv")
     write_json(paths.reports / "validation.json", summarise(tables, outcomes, skipped))
     _report(frame, outcomes, skipped, paths)

@@ -1,8 +1,7 @@
-"""Runs checks through Great Expectations: a suite a table, an ephemeral context, Data Docs."""
+"""Runs checks through Great Expectations: a suite a table, in an ephemeral context."""
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,10 @@ from sortline.dataset.expectations import Check, Failure, Outcome
 from sortline.dataset.manifest_tables import Tables
 
 
-def run_checks(tables: Tables, checks: Sequence[Check], site: Path) -> list[Outcome]:
-    """Ask every check, build Data Docs in the folder `site`; outcomes in the order of `checks`."""
+def run_checks(
+    tables: Tables, checks: Sequence[Check]
+) -> tuple[list[Outcome], dict[str, dict[str, Any]]]:
+    """Ask every check: outcomes in the order of `checks`; and by table, the results as JSON."""
     with warnings.catch_warnings():
         # Imported here: it takes seconds, and warns about modules that it uses.
         warnings.simplefilter("ignore")
@@ -21,32 +22,23 @@ def run_checks(tables: Tables, checks: Sequence[Check], site: Path) -> list[Outc
 
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        _add_site(context, site)
         source = context.data_sources.add_pandas("manifest")
         outcomes: dict[str, Outcome] = {}
+        results: dict[str, dict[str, Any]] = {}
         for name, table in tables.items():
-            own = [check for check in checks if check.table == name]
-            outcomes |= _run_suite(gx, context, source, name, table, own)
-        context.build_data_docs()
-    return [outcomes[check.name] for check in checks]
-
-
-def _add_site(context: Any, site: Path) -> None:
-    for name in list(context.get_site_names()):
-        context.delete_data_docs_site(name)  # The default one, in a temporary folder.
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site.resolve())}
-    config = {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": store,
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
-    context.add_data_docs_site(site_name="manifest", site_config=config)
+            asked = [check for check in checks if check.table == name]
+            validation = _run_suite(gx, context, source, name, table, asked)
+            results[name] = validation.to_json_dict()
+            by_check = {
+                result.expectation_config.meta["check"]: result for result in validation.results
+            }
+            outcomes |= {check.name: _outcome(check, by_check[check.name]) for check in asked}
+    return [outcomes[check.name] for check in checks], results
 
 
 def _run_suite(
     gx: Any, context: Any, source: Any, name: str, table: pd.DataFrame, checks: Sequence[Check]
-) -> dict[str, Outcome]:
+) -> Any:
     batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
     suite = context.suites.add(
         gx.ExpectationSuite(name=name, expectations=[_expectation(gx, check) for check in checks])
@@ -61,8 +53,7 @@ def _run_suite(
     )
     run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
     (validation,) = run.run_results.values()
-    results = {result.expectation_config.meta["check"]: result for result in validation.results}
-    return {check.name: _outcome(check, results[check.name]) for check in checks}
+    return validation
 
 
 def _expectation(gx: Any, check: Check) -> Any:

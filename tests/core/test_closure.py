@@ -106,8 +106,8 @@ def test_a_plugin_counts_for_what_uses_it_once_the_settings_name_it(checkout: Pa
 
 
 def test_a_file_beside_the_code_counts_where_it_is_read(checkout: Path) -> None:
-    style = "sortline/reporting/templates/data_docs.css"
-    assert changed_by(checkout, style) == {"validate"}
+    for name in ("data_docs.html.j2", "page.css.j2"):
+        assert changed_by(checkout, f"sortline/reporting/templates/{name}") == {"validate"}
     assert changed_by(checkout, "sortline/reporting/templates/report.html.j2") == set()
 
 
