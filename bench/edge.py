@@ -25,8 +25,8 @@ from sortline.core.errors import SortlineError
 from sortline.core.files import require, sha256_file
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
-from sortline.evaluation.latency import cpu_model, litert_latency
-from sortline.evaluation.scores import litert_metrics
+from sortline.evaluation.latency import cpu_model
+from sortline.evaluation.litert import litert_latency, litert_metrics
 from sortline.model.contract import PREDICT_TENSOR
 from sortline.model.litert import Interpreted, Sources, read_litert, write_litert
 from sortline.model.local_model import Served, load_model

@@ -16,12 +16,12 @@ import pandas as pd
 from sortline.core.entry import step_main
 from sortline.core.files import atomic_dir, read_json, require, write_json
 from sortline.core.paths import Paths
-from sortline.evaluation.latency import litert_latency, measure
+from sortline.evaluation.latency import measure
+from sortline.evaluation.litert import litert_latency, litert_metrics
 from sortline.evaluation.metrics import rounded
 from sortline.evaluation.scores import (
     core_metrics,
     label_ids,
-    litert_metrics,
     prediction_rows,
     score_files,
     summarise,

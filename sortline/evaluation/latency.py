@@ -1,14 +1,13 @@
 """How long one image takes, beside a reference that takes its time on the same machine.
 
 Milliseconds of one machine say nothing on another, or under another load. The ratio to another
-network, called in turns, does: both slow down together. The SavedModel is timed beside a fixed
-network, the LiteRT files beside the SavedModel.
+network, called in turns, does: both slow down together.
 """
 
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -19,8 +18,6 @@ import pandas as pd
 import tensorflow as tf
 
 from sortline.core.files import read_verified
-from sortline.model.contract import PREDICT_TENSOR
-from sortline.model.litert import Interpreted, read_pixels
 from sortline.model.local_model import Served, evenly_spaced
 
 _WARM_UP_CALLS: Final = 5
@@ -53,7 +50,7 @@ def _milliseconds(call: Call) -> float:
     return (time.perf_counter() - start) * 1000.0
 
 
-def _percentiles(times_ms: Sequence[float]) -> dict[str, float]:
+def percentiles(times_ms: Sequence[float]) -> dict[str, float]:
     """Median and 95th percentile of milliseconds, to a microsecond."""
     p50, p95 = np.percentile(np.asarray(times_ms, np.float64), [50, 95])
     return {"p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3)}
@@ -82,7 +79,7 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _timed_files(rows: pd.DataFrame) -> pd.DataFrame:
+def timed_files(rows: pd.DataFrame) -> pd.DataFrame:
     """A few files that the model can read, spread evenly over the split."""
     return evenly_spaced(rows[rows["valid"]], _TIMED_IMAGES)
 
@@ -96,7 +93,7 @@ def measure(model: Served, rows: pd.DataFrame, root: Path, calls: int) -> dict[s
         root: where the paths begin.
         calls: that are timed.
     """
-    files = _timed_files(rows)
+    files = timed_files(rows)
     images = [
         read_verified(root / path, sha256)
         for path, sha256 in zip(files["path"], files["sha256"], strict=True)
@@ -105,7 +102,7 @@ def measure(model: Served, rows: pd.DataFrame, root: Path, calls: int) -> dict[s
         [partial(model.predict_bytes, [image]) for image in images], [reference_call()], calls
     )
     return {
-        **_percentiles(ours),
+        **percentiles(ours),
         "ratio": round(float(np.median(ours) / np.median(reference)), 4),
         "calls": calls,
         "machine": {
@@ -114,36 +111,5 @@ def measure(model: Served, rows: pd.DataFrame, root: Path, calls: int) -> dict[s
             "accelerators": [device.name for device in tf.config.list_physical_devices("GPU")],
             "tensorflow": tf.__version__,
         },
-        "reference": {"name": REFERENCE, **_percentiles(reference)},
+        "reference": {"name": REFERENCE, **percentiles(reference)},
     }
-
-
-def litert_latency(
-    model: Served, files: Mapping[str, Interpreted], rows: pd.DataFrame, root: Path, calls: int
-) -> dict[str, dict[str, Any]]:
-    """By kind, milliseconds of one image, in turns with the SavedModel on the same decoded pixels.
-
-    Both use all cores; `speedup` is the ratio of the medians. The arguments are those of `measure`.
-    """
-    if not files:
-        return {}
-    size_px = model.contract.preprocessing.image_size_px
-    images = list(read_pixels(_timed_files(rows), root, size_px))
-    latency = {}
-    for kind, file in files.items():
-        ours, theirs = time_in_turns(
-            [partial(file.run, file.stored(image)) for image in images],
-            [partial(_probabilities, model, tf.constant(image[np.newaxis])) for image in images],
-            calls,
-        )
-        latency[kind] = {
-            **_percentiles(ours),
-            "speedup": round(float(np.median(theirs) / np.median(ours)), 3),
-            "calls": calls,
-            "saved_model": _percentiles(theirs),
-        }
-    return latency
-
-
-def _probabilities(model: Served, image: tf.Tensor) -> object:
-    return model.loaded.signatures[PREDICT_TENSOR](image=image)["probabilities"].numpy()

@@ -1,9 +1,8 @@
 """An exported model's answers to raw files, and the figures that are counted from them.
 
-The candidate, the champion and the LiteRT files all answer for the same bytes.
+Candidate and champion answer for the same bytes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,9 @@ from tqdm import tqdm
 from sortline.core.errors import DataError
 from sortline.core.refusal import REFUSED_CLASS_ID, REFUSED_IN_TABLES
 from sortline.evaluation import metrics
+from sortline.evaluation.metrics import Bools
 from sortline.evaluation.settings import EvaluateParams
-from sortline.model.litert import Interpreted, chosen, read_pixels
 from sortline.model.local_model import Served, file_batches
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -171,59 +168,3 @@ def prediction_rows(files: pd.DataFrame, truth: metrics.Ints, scores: Scores) ->
     )
     order = ["path", "sha256", "label", "predicted", "probability", "correct", "valid", "core"]
     return pd.concat([rows[order], probabilities], axis=1)
-
-
-def litert_metrics(
-    model: Served,
-    files: Mapping[str, Interpreted],
-    rows: pd.DataFrame,
-    root: Path,
-    params: EvaluateParams,
-) -> dict[str, dict[str, Any]]:
-    """What the LiteRT files lose in accuracy against their SavedModel, by kind.
-
-    Args:
-        model: the SavedModel.
-        files: by kind, `float32` and `int8`.
-        rows: of the test split: path, sha256, label, correct and valid, of the SavedModel. What it
-            cannot read is wrong for the files, too.
-        root: where the paths begin.
-        params: for the bootstrap.
-
-    Raises:
-        DataError: an image is missing, or is not the validated one.
-    """
-    if not files:
-        return {}
-    right = {kind: np.zeros(len(rows), bool) for kind in files}
-    valid = rows["valid"].to_numpy(bool)
-    pixels = read_pixels(rows[valid], root, model.contract.preprocessing.image_size_px)
-    at = zip(np.flatnonzero(valid), rows["label"][valid], pixels, strict=True)
-    for row, label, image in tqdm(at, "evaluate: LiteRT", int(valid.sum()), unit="img"):
-        for kind, file in files.items():
-            (best,) = chosen(file.probabilities(image)[np.newaxis], model.contract.threshold)
-            right[kind][row] = model.labels[best] == label
-    reference, samples = rows["correct"].to_numpy(bool), params.evaluate.bootstrap_samples
-    return {
-        kind: {
-            **litert_loss(right[kind], reference, samples, params.seed),
-            "size_bytes": file.size_bytes,
-        }
-        for kind, file in files.items()
-    }
-
-
-def litert_loss(right: Bools, reference: Bools, samples: int, seed: int) -> dict[str, Any]:
-    """How many of the images [N] a file gets right, and how many fewer than its SavedModel.
-
-    `interval` is the paired bootstrap's, 95 %, of `accuracy_lost`, which is negative for a gain.
-    """
-    difference = metrics.paired_difference(right, reference, samples, seed)
-    low, high = difference.interval
-    return {
-        "accuracy": float(right.mean()),
-        "accuracy_lost": 0.0 - difference.observed,  # Not -0.0.
-        "interval": (0.0 - high, 0.0 - low),
-        "only_right_here": difference.won,
-        "only_right_there": difference.lost,
-    }

@@ -13,8 +13,7 @@ from helpers.colour_models import LABELS, SIZE_PX, export, exported, settings, w
 from sortline.core.errors import ArtifactError, DataError, ExportError
 from sortline.core.files import sha256_file
 from sortline.core.paths import Paths
-from sortline.evaluation.latency import litert_latency
-from sortline.evaluation.scores import litert_loss, litert_metrics
+from sortline.evaluation.litert import litert_latency, litert_metrics, loss
 from sortline.model.litert import (
     Facts,
     Interpreted,
@@ -204,7 +203,7 @@ def test_scores_are_of_the_same_images_and_an_unreadable_one_is_wrong(
 def test_a_loss_is_worked_out_on_pairs() -> None:
     ours = np.array([True] * 90 + [False] * 10)
     theirs = np.array([False] * 2 + [True] * 93 + [False] * 5)
-    found = litert_loss(ours, theirs, 2000, 0)
+    found = loss(ours, theirs, 2000, 0)
     assert found["accuracy_lost"] == pytest.approx(0.03)
     assert (found["only_right_here"], found["only_right_there"]) == (2, 5)
     low, high = found["interval"]
