@@ -89,10 +89,10 @@ def _opened(
     address: str, servers: Servers, params: "ReleaseParams"
 ) -> Iterator[tuple["Store", "Fleet"]]:
     from sortline.client.rpc import Tls
+    from sortline.core.storage import Limits
     from sortline.releases.endpoints import open_replicas
-    from sortline.releases.open_store import open_store
     from sortline.releases.rollout import Fleet
-    from sortline.releases.store import Limits
+    from sortline.releases.store import open_store
 
     limits = Limits(params.publish.timeout_s, params.publish.attempts)
     tls = Tls(*servers.files) if any(servers.files) else None

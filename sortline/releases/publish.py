@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError
 from sortline.core.paths import Paths
+from sortline.core.storage import Limits
 from sortline.releases.admission import Candidate, admit, read_candidate
 from sortline.releases.claims import (
     Claim,
@@ -31,7 +32,6 @@ from sortline.releases.lineage import (
     read_metrics,
     utc,
 )
-from sortline.releases.open_store import open_store
 from sortline.releases.records import (
     Record,
     change_state,
@@ -42,7 +42,7 @@ from sortline.releases.records import (
     version_digest,
 )
 from sortline.releases.settings import Publish
-from sortline.releases.store import GRAPH, Limits, Store
+from sortline.releases.store import GRAPH, Store, open_store
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError, SortlineError
+from sortline.core.storage import SmallFile
 from sortline.releases.endpoints import (
     Replica,
     State,
@@ -37,7 +38,7 @@ from sortline.releases.model_config import (
     with_served,
 )
 from sortline.releases.settings import Promote
-from sortline.releases.store import CONFIG, Small, Store
+from sortline.releases.store import CONFIG, Store
 
 _PAUSE_S: Final = 0.2
 
@@ -179,8 +180,8 @@ class Rollout:
     before: Served
     now: Served
     _config: Any
-    _original: Small | None
-    _last: Small | None
+    _original: SmallFile | None
+    _last: SmallFile | None
     _written: set[bytes] = field(default_factory=set)
 
     def apply(self, served: Served, deadline: float) -> None:
@@ -195,7 +196,7 @@ class Rollout:
         self._written.add(text)
         if self._last is None or self._last.data != text:
             tag = self.store.write(CONFIG, text, self._last.tag if self._last else None)
-            self._last = Small(text, tag)
+            self._last = SmallFile(text, tag)
         self._config, self.now = config, served
         for replica in self.fleet.replicas:
             self.fleet.bring(replica, config, self.base_path, deadline)

@@ -25,10 +25,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from sortline.core.entry import exit_code_of
 from sortline.core.errors import ReleaseError, SortlineError
 from sortline.core.files import atomic_dir, remove, write_text
+from sortline.core.storage import Limits
 from sortline.releases.model_config import Served, parse_config, served_by, to_text, with_served
-from sortline.releases.open_store import open_store
 from sortline.releases.records import check_files, read_record
-from sortline.releases.store import CONFIG, Limits, Store
+from sortline.releases.store import CONFIG, Store, open_store
 
 _LIMITS: Final = Limits(timeout_s=30.0, attempts=3)
 

@@ -9,15 +9,18 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from helpers.release_parts import FaultyProxy
 from obstore.store import MemoryStore
 
 from sortline.core.errors import BusyError, DataError, ParamsError, ReleaseError
 from sortline.core.storage import Limits, Storage, is_remote, open_storage
 from sortline.core.storage.cloud import CloudStorage
+from sortline.core.storage.s3 import S3Storage
 
 pytest_plugins = ["helpers.release_fixtures"]
 
@@ -101,6 +104,27 @@ def test_one_of_many_threads_takes_a_name(storage: Storage) -> None:
     there = storage.read("taken")
     assert there is not None
     assert [b"%d" % number for number in taken] == [there.data]
+
+
+def test_a_write_of_somebody_else_under_way_is_told_from_a_failure(
+    s3: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer: Any = {
+        "Error": {"Code": "ConditionalRequestConflict"},
+        "ResponseMetadata": {"HTTPStatusCode": 409},
+    }
+
+    def conflict(*_arguments: object, **_condition: str) -> str:
+        raise ClientError(answer, "PutObject")
+
+    with S3Storage("models", "", ONCE, ReleaseError) as storage:
+        with monkeypatch.context() as patched:
+            patched.setattr(storage, "_put", conflict)
+            with pytest.raises(BusyError, match="changed by somebody else"):
+                storage.replace("config", b"1", None)
+            with pytest.raises(ReleaseError, match="ConditionalRequestConflict"):
+                storage.create("config", b"1")  # Nobody knows whether there will be one.
+        assert storage.create("config", b"1")
 
 
 def test_a_missing_file_and_a_missing_bucket_are_two_things(s3: FaultyProxy) -> None:

@@ -20,11 +20,10 @@ from sortline.model.contract import write_contract
 from sortline.releases.endpoints import open_replicas
 from sortline.releases.golden import asked, read_golden
 from sortline.releases.model_config import Served, parse_config, served_by
-from sortline.releases.open_store import open_store
 from sortline.releases.promote import Request, Step, promote
 from sortline.releases.rollback import rollback
 from sortline.releases.rollout import Fleet
-from sortline.releases.store import CONFIG, Store
+from sortline.releases.store import CONFIG, Store, open_store
 from sortline.serving.local_server import LOOPBACK
 from sortline.serving.version_folder import WARMUP, warmup_file
 

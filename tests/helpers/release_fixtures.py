@@ -8,8 +8,7 @@ import pytest
 from helpers.release_parts import LIMITS, Candidates, FaultyProxy
 from helpers.s3_buckets import make_bucket, reset
 
-from sortline.releases.open_store import open_store
-from sortline.releases.store import Store
+from sortline.releases.store import Store, open_store
 
 pytest_plugins = ["helpers.s3_server"]
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from sortline.core.files import digest_tree, write_json
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
+from sortline.core.storage import Limits
 from sortline.model.contract import (
     Contract,
     Preprocessing,
@@ -30,7 +31,7 @@ from sortline.orchestration.params import Params, check
 from sortline.releases.admission import read_candidate
 from sortline.releases.claims import publishing
 from sortline.releases.publish import Published, prepare_lineage, publish
-from sortline.releases.store import Limits, Store
+from sortline.releases.store import Store
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 LABELS = ("blue", "green", "red")

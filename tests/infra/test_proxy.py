@@ -25,8 +25,8 @@ from helpers.replicas import (
 from sortline.client.messages import HEALTH, MODEL_SERVICE, PREDICTION_SERVICE, message
 from sortline.client.rpc import method
 from sortline.client.tensors import from_proto, to_proto
-from sortline.releases.open_store import open_store
-from sortline.releases.store import Limits
+from sortline.core.storage import Limits
+from sortline.releases.store import open_store
 from sortline.releases.sync import Replica
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")

@@ -26,8 +26,7 @@ from sortline.releases import promote as module
 from sortline.releases.endpoints import open_replicas
 from sortline.releases.golden import read_golden
 from sortline.releases.rollout import Fleet
-from sortline.releases.open_store import open_store
-from sortline.releases.store import CONFIG
+from sortline.releases.store import CONFIG, open_store
 
 folder, targets, kind, moment = sys.argv[1], sys.argv[2].split(","), sys.argv[3], sys.argv[4]
 values = settings(promote={"soak_s": 0.05, "max_latency_ratio": 1000.0}).promote

@@ -9,9 +9,9 @@ from helpers.promotion_parts import Releases
 from helpers.release_parts import LIMITS, Candidates, FaultyProxy
 
 from sortline.core.errors import BusyError, RefusedError, ReleaseError
+from sortline.core.storage.s3 import S3Storage
 from sortline.releases.model_config import Served
-from sortline.releases.open_store import open_store
-from sortline.releases.store import CONFIG
+from sortline.releases.store import CONFIG, open_store
 
 pytest_plugins = ["helpers.release_fixtures", "helpers.promotion_fixtures"]
 
@@ -71,15 +71,13 @@ def test_an_answer_that_is_lost_is_not_taken_for_somebody_else(
 
 
 def test_a_damaged_object_is_refused(releases: Releases, tmp_path: Path) -> None:
-    from sortline.releases.s3_store import S3Store
-
-    assert isinstance(releases.store, S3Store)
-    client = releases.store.bucket.client
+    assert isinstance(releases.store.storage, S3Storage)
+    client = releases.store.storage.client
     client.put_object(Bucket="models", Key="waste/1/saved_model.pb", Body=b"other")
     with pytest.raises(RefusedError, match=r"saved_model\.pb was changed"):
         promote(releases, 1, tmp_path)
     client.put_object(Bucket="models", Key="waste/2/../x", Body=b"other")
-    with pytest.raises(RefusedError, match="which is no path"):
+    with pytest.raises(ReleaseError, match="which is no path"):
         promote(releases, 2, tmp_path)
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 from helpers.release_parts import LIMITS, WARM_UP, Candidates, fake_model
+from obstore.store import MemoryStore
 
 from sortline.core.errors import ArtifactError, ParamsError, RefusedError, ReleaseError
 from sortline.core.files import digest_tree, sha256_file, write_json
+from sortline.core.storage.cloud import CloudStorage
 from sortline.evaluation.champion import fetch
-from sortline.releases.folder_store import FolderStore
 from sortline.releases.lineage import LINEAGE, Lineage, publisher, read_made
-from sortline.releases.open_store import open_store
 from sortline.releases.publish import _same
 from sortline.releases.records import read_record, version_digest
-from sortline.releases.store import Store, record_name
+from sortline.releases.store import Store, open_store, record_name
 
 pytest_plugins = ["helpers.release_fixtures"]
 
@@ -301,7 +301,19 @@ def test_digests_of_files_give_the_digest_of_their_folder(tmp_path: Path) -> Non
     assert version_digest({**files, LINEAGE: "0"}) == digest_tree(tmp_path / "m")
 
 
-@pytest.mark.parametrize("address", ["", "gs://x/y", "s3://", "s3:///x"])
+def test_a_version_is_published_in_other_clouds_than_s3(candidates: Candidates) -> None:
+    store = Store(CloudStorage("gs://models/waste", MemoryStore(), ReleaseError))
+    folder = candidates.make()
+    assert candidates.publish(store).version == 1
+    assert not candidates.publish(store).is_new
+    names = [f"1/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file()]
+    left = ["_releases/.conditional", "_releases/1.json"]
+    assert store.storage.names() == sorted([*names, f"1/{LINEAGE}", *left])
+    candidates.make("b")
+    assert candidates.publish(store).version == 2
+
+
+@pytest.mark.parametrize("address", ["", "ftp://x/y", "s3://", "s3:///x"])
 def test_an_address_that_is_no_store_is_named(address: str) -> None:
     with pytest.raises(ParamsError), open_store(address, LIMITS):
         pass
@@ -335,13 +347,13 @@ def test_a_folder_that_cannot_be_written_is_named(read_only: Path, candidates: C
     candidates.make()
     with (
         open_store(str(read_only), LIMITS) as store,
-        pytest.raises(ReleaseError, match="releases failed"),
+        pytest.raises(ReleaseError, match=r"releases: .* failed"),
     ):
         candidates.publish(store)
 
 
 def test_a_store_can_be_listed_while_somebody_else_publishes(tmp_path: Path) -> None:
-    store, hidden, done = FolderStore(tmp_path), tmp_path / ".7.partial", threading.Event()
+    hidden, done = tmp_path / ".7.partial", threading.Event()
     hidden.mkdir()
 
     def publish_and_take_back() -> None:
@@ -352,8 +364,9 @@ def test_a_store_can_be_listed_while_somebody_else_publishes(tmp_path: Path) -> 
     other = threading.Thread(target=publish_and_take_back)
     other.start()
     try:
-        for _ in range(2000):
-            store.list()
+        with open_store(str(tmp_path), LIMITS) as store:
+            for _ in range(2000):
+                store.list()
     finally:
         done.set()
         other.join()

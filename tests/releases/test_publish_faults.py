@@ -16,12 +16,12 @@ from helpers.release_parts import Candidates, Fault, FaultyProxy, Script
 
 from sortline.core.errors import BusyError, ReleaseError
 from sortline.core.files import digest_tree
+from sortline.core.storage import Limits
+from sortline.core.storage.s3 import S3Storage
 from sortline.releases.claims import publishing
 from sortline.releases.lineage import LINEAGE
-from sortline.releases.open_store import open_store
 from sortline.releases.records import read_record
-from sortline.releases.s3_store import S3Store
-from sortline.releases.store import Limits, Store, record_name
+from sortline.releases.store import Store, open_store, record_name
 
 pytest_plugins = ["helpers.release_fixtures"]
 
@@ -30,21 +30,20 @@ ONCE = Limits(20.0, 1)
 
 
 @pytest.fixture
-def bucket(s3: FaultyProxy) -> Iterator[S3Store]:
-    """A store whose client others can borrow: making one takes longer than a publication."""
-    store = S3Store("models", "", ONCE)
-    yield store
-    store.close()
+def bucket(s3: FaultyProxy) -> Iterator[S3Storage]:
+    """A bucket whose client others can borrow: making one takes longer than a publication."""
+    with S3Storage("models", "", ONCE, ReleaseError) as storage:
+        yield storage
 
 
-def below(bucket: S3Store, prefix: str, limits: Limits = ONCE) -> S3Store:
-    store = S3Store("models", prefix, limits)
-    store.bucket.__dict__["client"] = bucket.bucket.client
-    return store
+def below(bucket: S3Storage, prefix: str) -> Store:
+    storage = S3Storage("models", prefix, ONCE, ReleaseError)
+    storage.__dict__["client"] = bucket.client
+    return Store(storage)
 
 
-def keys(prefix: str, bucket: S3Store | None = None) -> set[str]:
-    client = bucket.bucket.client if bucket else boto3.client("s3")
+def keys(prefix: str, bucket: S3Storage | None = None) -> set[str]:
+    client = bucket.client if bucket else boto3.client("s3")
     listed = client.list_objects_v2(Bucket="models", Prefix=prefix)
     if not bucket:
         client.close()
@@ -57,14 +56,14 @@ def check_whole(store: Store, version: int, candidates: Candidates) -> None:
         assert digest_tree(folder) == digest_tree(candidates.folder)
 
 
-def requests_of_a_publication(bucket: S3Store, proxy: FaultyProxy, made: Candidates) -> list[str]:
+def requests_of_a_publication(bucket: S3Storage, proxy: FaultyProxy, made: Candidates) -> list[str]:
     proxy.behave()
     made.publish(below(bucket, "counted"))
     return proxy.seen
 
 
 def attempt(
-    bucket: S3Store, proxy: FaultyProxy, made: Candidates, script: Script, prefix: str
+    bucket: S3Storage, proxy: FaultyProxy, made: Candidates, script: Script, prefix: str
 ) -> bool:
     """Publish while `script` rules, then again without faults; whether the first one succeeded."""
     store = below(bucket, prefix)
@@ -95,7 +94,7 @@ def onward(number: int, fault: Fault) -> Script:
 
 
 def test_an_s3_that_fails_or_goes_away_at_any_call_leaves_a_whole_version_or_none(
-    bucket: S3Store, s3: FaultyProxy, candidates: Candidates
+    bucket: S3Storage, s3: FaultyProxy, candidates: Candidates
 ) -> None:
     candidates.make()
     seen = requests_of_a_publication(bucket, s3, candidates)
@@ -110,22 +109,22 @@ def test_an_s3_that_fails_or_goes_away_at_any_call_leaves_a_whole_version_or_non
 @pytest.mark.parametrize("fault", ["error", "reset", "lost", "cut", "stall"])
 @pytest.mark.parametrize("lasting", [False, True])
 def test_every_fault_at_every_call(
-    bucket: S3Store, s3: FaultyProxy, candidates: Candidates, fault: Fault, lasting: bool
+    bucket: S3Storage, s3: FaultyProxy, candidates: Candidates, fault: Fault, lasting: bool
 ) -> None:
     candidates.make()
     seen = requests_of_a_publication(bucket, s3, candidates)
     bucket.close()
-    bucket.bucket._limits = Limits(2.0, 1) if fault == "stall" else ONCE
+    bucket._limits = Limits(2.0, 1) if fault == "stall" else ONCE
     for k in range(1, len(seen) + 1):
         script = (onward if lasting else at)(k, fault)
         attempt(bucket, s3, candidates, script, f"{fault}{lasting}{k}")
 
 
 def test_an_s3_that_stalls_is_given_up(
-    bucket: S3Store, s3: FaultyProxy, candidates: Candidates
+    bucket: S3Storage, s3: FaultyProxy, candidates: Candidates
 ) -> None:
     candidates.make()
-    bucket.bucket._limits = Limits(2.0, 1)
+    bucket._limits = Limits(2.0, 1)
 
     def stall_the_graph(_count: int, method: str, path: str) -> Fault:
         return (
@@ -163,10 +162,10 @@ def test_bytes_that_come_back_changed_are_noticed(
 
 
 def test_a_server_that_ignores_conditions_is_refused(
-    bucket: S3Store, s3: FaultyProxy, candidates: Candidates, monkeypatch: pytest.MonkeyPatch
+    bucket: S3Storage, s3: FaultyProxy, candidates: Candidates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidates.make()
-    client = bucket.bucket.client
+    client = bucket.client
     client.meta.events.register(
         "before-sign.s3.PutObject",
         lambda request, **_: request.headers.__delitem__("If-None-Match"),
@@ -293,7 +292,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from helpers.release_parts import LIMITS, Candidates
-from sortline.releases.open_store import open_store
+from sortline.releases.store import open_store
 
 candidates = Candidates(Path(sys.argv[1]), datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
 with open_store(sys.argv[2], LIMITS) as store:

@@ -113,7 +113,7 @@ def test_a_refusal_is_three_and_a_failure_two(
         (("promote", "1", "x", "--metrics", "http://x"), "ignored without --endpoints"),
         (("promote", "1", "x", "--endpoints", "h:1", "--key", "k"), "no certificate"),
         (("releases", "x", "--keep", "2"), "ignored without --prune"),
-        (("publish", "gs://x"), "is no store"),
+        (("publish", "ftp://x"), "cannot be reached"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_two(
@@ -164,7 +164,7 @@ def test_help_needs_nothing(command: str) -> None:
 def test_publishing_and_rolling_back_need_no_tensorflow() -> None:
     code = (
         "import sys; import sortline.cli.release, sortline.releases.table, sortline.releases.prune;"
-        "from sortline.releases import endpoints, open_store, promote, publish, rollback, s3_store;"
+        "from sortline.releases import endpoints, promote, publish, rollback, store;"
         "print([name for name in sys.modules if name in ('tensorflow', 'keras', 'boto3')])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

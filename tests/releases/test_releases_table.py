@@ -95,7 +95,7 @@ def test_a_folder_that_is_not_on_record_is_shown_as_such(
 ) -> None:
     from helpers.release_parts import LIMITS, fake_model
 
-    from sortline.releases.open_store import open_store
+    from sortline.releases.store import open_store
 
     fake_model(tmp_path / "store" / "4", "by hand")
     with open_store(str(tmp_path / "store"), LIMITS) as store:

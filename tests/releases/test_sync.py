@@ -12,8 +12,8 @@ import pytest
 from helpers.release_store import MODEL, fill, promote, record
 
 from sortline.core.errors import RefusedError, ReleaseError
-from sortline.releases.open_store import open_store
-from sortline.releases.store import CONFIG, Limits, Store
+from sortline.core.storage import Limits
+from sortline.releases.store import CONFIG, Store, open_store
 from sortline.releases.sync import Replica, localised
 
 

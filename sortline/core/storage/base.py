@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from tqdm import tqdm
 
@@ -146,7 +147,7 @@ class Storage(ABC):
     def close(self) -> None:  # noqa: B027 (a folder has nothing to close)
         """Close connections, if there are any; what comes later opens new ones."""
 
-    def __enter__(self) -> "Storage":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -195,33 +195,42 @@ class S3Storage(Storage):
 
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         sha256 = hashlib.sha256(data).hexdigest()
-        with self._named(f"writing {name}"):
-            for attempts_left in reversed(range(self._attempts)):
-                try:
-                    return self._put(name, data, sha256, **condition)
-                except ClientError as error:
-                    if _status(error) in _CONDITION_FAILED and _code(error) != "NoSuchBucket":
-                        return None
-                    if _status(error) != _CONFLICT or not attempts_left:
-                        raise
+        for attempts_left in reversed(range(self._attempts)):
+            try:
+                return self._put(name, data, sha256, **condition)
+            except ClientError as error:
+                if _status(error) in _CONDITION_FAILED and _code(error) != "NoSuchBucket":
+                    return None
+                if _status(error) != _CONFLICT or not attempts_left:
+                    raise
         return None
 
     def create(self, name: str, data: bytes) -> bool:
         """See Storage."""
-        return self._put_if(name, data, None) is not None
+        with self._named(f"writing {name}"):
+            return self._put_if(name, data, None) is not None
 
     def replace(self, name: str, data: bytes, tag: str | None) -> str:
         """See Storage."""
-        for _ in range(self._attempts):
-            if written := self._put_if(name, data, tag):
-                return written
-            there = self.read(name)
-            # An answer that got lost: the attempt before this one did write.
-            if there and there.data == data:
-                return there.tag
-            if (there.tag if there else None) != tag:
-                break
-        raise self._changed(name)
+        from botocore.exceptions import ClientError
+
+        with self._named(f"writing {name}"):
+            for _ in range(self._attempts):
+                try:
+                    written = self._put_if(name, data, tag)
+                except ClientError as error:
+                    if _status(error) != _CONFLICT:
+                        raise
+                    written = None  # Somebody else's write was under way each time.
+                if written:
+                    return written
+                there = self.read(name)
+                # An answer that got lost: the attempt before this one did write.
+                if there and there.data == data:
+                    return there.tag
+                if (there.tag if there else None) != tag:
+                    break
+            raise self._changed(name)
 
     def overwrite(self, name: str, data: bytes) -> None:
         """See Storage."""
