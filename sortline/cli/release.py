@@ -90,7 +90,7 @@ def _opened(
 ) -> Iterator[tuple["Store", "Fleet"]]:
     from sortline.client.rpc import Tls
     from sortline.core.storage import Limits
-    from sortline.releases.endpoints import open_replicas
+    from sortline.releases.replicas import open_replicas
     from sortline.releases.rollout import Fleet
     from sortline.releases.store import open_store
 
@@ -178,8 +178,8 @@ def promote(  # noqa: PLR0913
     back.
     """
     from sortline.core.errors import ParamsError
-    from sortline.releases.lineage import publisher
     from sortline.releases.promote import Request, promote
+    from sortline.releases.records import publisher
     from sortline.releases.store import parse_version
 
     params = _params()
@@ -214,7 +214,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Give stable back to the version that had it before."""
-    from sortline.releases.lineage import publisher
+    from sortline.releases.records import publisher
     from sortline.releases.rollback import rollback
 
     params = _params()
@@ -251,8 +251,8 @@ def releases(  # noqa: PLR0913
     from rich.console import Console
 
     from sortline.core.errors import ParamsError
-    from sortline.releases.prune import prune as remove_old
-    from sortline.releases.table import read_releases, table, warnings
+    from sortline.releases.versions import prune as remove_old
+    from sortline.releases.versions import read_releases, table, warnings
 
     params = _params()
     if keep is not None and not prune:

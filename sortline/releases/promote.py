@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sortline.client.model_config import CANARY, STABLE
 from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError
 from sortline.model.contract import read_contract
-from sortline.releases.golden import read_golden
 from sortline.releases.history import Move, append, read_history, stables
-from sortline.releases.lineage import utc
-from sortline.releases.model_config import CANARY, STABLE
-from sortline.releases.records import Record, check_version, read_record
+from sortline.releases.records import Record, read_record, utc
+from sortline.releases.replicas import read_golden
 from sortline.releases.rollout import Fleet, Rollout, all_or_nothing, begin, write_in_turn
 from sortline.releases.soak import Soak
 from sortline.releases.store import Store
+from sortline.releases.version_check import check_soundness, check_version
 from sortline.serving.version_folder import WARMUP
 
 Step = Callable[[str], None]
@@ -77,8 +77,6 @@ def _verified(store: Store, record: Record, fleet: Fleet) -> list[Any]:
     Raises:
         RefusedError: it is broken, or must not be served.
     """
-    from sortline.releases.soundness import check_soundness
-
     model, limit = fleet.model, fleet.settings.probes
     with store.fetched(record.version) as folder:
         check_version(folder, record)

@@ -1,28 +1,90 @@
-"""What is on record of a version: `_releases/<N>.json`, beside the versions.
+"""What is on record of a version: `_releases/<N>.json`, beside the versions, and its lineage.
 
 Whoever creates the file has the number; it names every file and digest of the version from the
-start. The version itself is published when its graph lies in its place. Here a version's bytes are
-compared with that record, too.
+start. The version itself is published when its graph lies in its place. Where it comes from stands
+in the record and in the version's own `assets.extra/lineage.json`.
 """
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Literal
+import getpass
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sortline.core.errors import ArtifactError, RefusedError, ReleaseError
-from sortline.core.files import sha256_file, sha256_json
-from sortline.model.contract import differences, read_contract, signatures, verify
-from sortline.releases.lineage import LINEAGE, Lineage
+from sortline.core.errors import ReleaseError
+from sortline.core.git import ask_git
 from sortline.releases.store import Listing, Store, record_name
+
+LINEAGE = "assets.extra/lineage.json"
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+
+class Made(_File):
+    """From what, and by what, a model was made; None where it cannot be known any more.
+
+    Attributes:
+        git_commit: of the code and the settings.
+        git_dirty: whether files that git knows differed from it.
+        dvc_lock: SHA-256 of dvc.lock.
+        data: MD5 of the dataset, as data.dvc pins it.
+        weights: which pretrained weights.
+        weights_sha256: of those.
+    """
+
+    git_commit: str | None
+    git_dirty: bool | None
+    dvc_lock: str | None
+    data: str | None
+    weights: str | None
+    weights_sha256: str | None
+
+
+class Lineage(_File):
+    """All of lineage.json.
+
+    Attributes:
+        format_version: of this file's layout.
+        published_at: in UTC, ISO 8601.
+        published_by: a person's or an account's name.
+        model_digest: of what `export` wrote.
+        version_digest: of that with the warm-up requests: everything but this file.
+        made: from what.
+        metrics: on the test split; None when there are none of this model.
+        blessing: what the gates said, as in reports/blessing.json; None when overridden.
+        infra_blessing: what infra_validate said; None when overridden.
+        override: why it was published without the blessings that are missing here.
+        warnings: what somebody should know before promoting it.
+    """
+
+    format_version: Literal[1] = 1
+    published_at: str
+    published_by: str
+    model_digest: str
+    version_digest: str
+    made: Made
+    metrics: dict[str, Any] | None
+    blessing: dict[str, Any] | None
+    infra_blessing: dict[str, Any] | None
+    override: str | None
+    warnings: tuple[str, ...]
+
 
 # claimed: being published, or that was given up. The others say what became of it; abandoned: its
 # publisher died, and who came next was not allowed to remove what was left.
 State = Literal["claimed", "published", "abandoned", "pruned"]
 
 
-class Record(BaseModel):
+class Record(_File):
     """One version's record.
 
     Attributes:
@@ -34,8 +96,6 @@ class Record(BaseModel):
         lineage: as in the version's own lineage.json.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
     format_version: Literal[1] = 1
     version: int
     state: State
@@ -43,9 +103,21 @@ class Record(BaseModel):
     files: Mapping[str, str]
     lineage: Lineage
 
-    def to_bytes(self) -> bytes:
-        """The file's content."""
-        return self.model_dump_json(indent=2).encode() + b"\n"
+
+def publisher(root: Path) -> str:
+    """Who publishes: git's user, else the account's name, else its number."""
+    name = ask_git(root, "config", "user.name")
+    if name and name.strip():
+        return name.decode("utf-8", "replace").strip()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # An account without a name, as containers have.
+        return f"uid {os.getuid()}"
+
+
+def utc(now: datetime) -> str:
+    """A time as records have it: ISO 8601, in UTC, to the second."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_record(store: Store, version: int) -> tuple[Record, str] | None:
@@ -54,11 +126,11 @@ def read_record(store: Store, version: int) -> tuple[Record, str] | None:
     Raises:
         ReleaseError: the file is damaged, or of another Sortline.
     """
-    found = store.read(record_name(version))
-    if found is None:
+    file = store.read(record_name(version))
+    if file is None:
         return None
     try:
-        return Record.model_validate_json(found.data), found.tag
+        return Record.model_validate_json(file.data), file.tag
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
@@ -69,9 +141,9 @@ def read_record(store: Store, version: int) -> tuple[Record, str] | None:
 
 
 def read_records(store: Store, listed: Listing) -> dict[int, tuple[Record, str]]:
-    """All records, by version."""
-    found = {version: read_record(store, version) for version in sorted(listed.recorded)}
-    return {version: each for version, each in found.items() if each is not None}
+    """All records and their tags, by version."""
+    records = {version: read_record(store, version) for version in sorted(listed.recorded)}
+    return {version: record for version, record in records.items() if record is not None}
 
 
 def change_state(store: Store, record: Record, tag: str, state: State) -> str:
@@ -93,75 +165,3 @@ def published_versions(
         for version, (record, _) in records.items()
         if version in listed.published and record.state in ("claimed", "published")
     }
-
-
-_LIMIT = 5  # Faults that are named; a wholly different folder has many.
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file below a folder, by its path in it."""
-    return {
-        path.relative_to(folder).as_posix(): sha256_file(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def version_digest(files: Mapping[str, str]) -> str:
-    """What `files.digest_tree` says of files with these digests, the lineage left out."""
-    names = sorted((name for name in files if name != LINEAGE), key=PurePosixPath)
-    return sha256_json([[name, files[name]] for name in names])
-
-
-def _faults(folder: Path, wanted: Mapping[str, str]) -> Iterator[str]:
-    # A link could be pointed elsewhere after this look at it.
-    for path in [folder, *sorted(folder.rglob("*"))]:
-        if path.is_symlink():
-            yield f"{path.relative_to(folder.parent)} is a link"
-    found = digests(folder)
-    yield from (f"{name} is missing" for name in sorted(wanted.keys() - found.keys()))
-    yield from (f"{name} is not on record" for name in sorted(found.keys() - wanted.keys()))
-    for name in sorted(found.keys() & wanted.keys()):
-        if found[name] != wanted[name]:
-            size = (folder / name).stat().st_size
-            yield f"{name} was changed: its {size} bytes have another SHA-256 than on record"
-
-
-def check_files(folder: Path, record: Record) -> None:
-    """Compare names and digests of all files with the record.
-
-    Raises:
-        RefusedError: they differ; the faults are named.
-    """
-    if faults := list(_faults(folder, record.files)):
-        more = f", and {len(faults) - _LIMIT} more" if len(faults) > _LIMIT else ""
-        raise RefusedError(
-            f"Version {record.version} is broken: {'; '.join(faults[:_LIMIT])}{more}. Versions"
-            " never change: publish the model again, as a new one."
-        )
-
-
-def check_version(folder: Path, record: Record) -> None:
-    """All that can be said of a version without TensorFlow: its bytes, its digests, its contract.
-
-    Raises:
-        RefusedError: it is not what was published, or not a model that our clients can ask.
-    """
-    check_files(folder, record)
-    number, lineage = record.version, record.lineage
-    try:
-        found, contract = verify(folder), read_contract(folder)
-    except ArtifactError as error:
-        raise RefusedError(f"Version {number} is broken: {error}") from error
-    if (found, version_digest(record.files)) != (lineage.model_digest, lineage.version_digest):
-        raise RefusedError(
-            f"Version {number} is not the model that its lineage names: that is"
-            f" {lineage.model_digest[:12]}, its files are {found[:12]}. Publish the model again."
-        )
-    wanted = signatures(len(contract.labels), contract.preprocessing.image_size_px)
-    ours = contract.model_copy(update={"signatures": wanted})
-    if faults := differences(ours, contract):
-        raise RefusedError(
-            f"Version {number} has other signatures than our clients use: {'; '.join(faults)}."
-            " Export it with this pipeline."
-        )

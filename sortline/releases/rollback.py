@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sortline.client.model_config import CANARY, STABLE
 from sortline.core.errors import BusyError, RefusedError, ReleaseError
-from sortline.releases.golden import read_golden
 from sortline.releases.history import Move, append, read_history, stables
-from sortline.releases.lineage import utc
-from sortline.releases.model_config import CANARY, STABLE
 from sortline.releases.promote import require_published, unload
-from sortline.releases.records import check_version
+from sortline.releases.records import utc
+from sortline.releases.replicas import read_golden
 from sortline.releases.rollout import Fleet, Rollout, States, all_or_nothing, begin, write_in_turn
 from sortline.releases.store import Store
+from sortline.releases.version_check import check_version
 from sortline.serving.version_folder import WARMUP
 
 

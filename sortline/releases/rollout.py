@@ -15,27 +15,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sortline.client.model_config import (
+    CANARY,
+    STABLE,
+    Served,
+    parse_config,
+    served_by,
+    settings_of,
+    to_text,
+    with_served,
+)
 from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError, SortlineError
 from sortline.core.storage import SmallFile
-from sortline.releases.endpoints import (
+from sortline.releases.replicas import (
     Replica,
     State,
     available,
     converge,
     left,
+    probe,
     wait_available,
-)
-from sortline.releases.golden import probe
-from sortline.releases.model_config import (
-    CANARY,
-    STABLE,
-    Served,
-    base_path_in,
-    labels_in,
-    parse_config,
-    served_by,
-    to_text,
-    with_served,
 )
 from sortline.releases.settings import Promote
 from sortline.releases.store import CONFIG, Store
@@ -161,7 +160,7 @@ class Fleet:
             self.say(f"version {version} is available: {count} of {len(self.replicas)} replicas")
 
     def probe(self, golden: Sequence[Any], version: int, label: str | None = None) -> None:
-        """See `golden.probe`."""
+        """See `replicas.probe`."""
         probe(self.replicas, golden, version, self.settings.call_timeout_s, label)
 
 
@@ -235,6 +234,16 @@ class Rollout:
         return self._first_config()
 
 
+def read_config(store: Store) -> tuple[Any, SmallFile | None]:
+    """The ModelServerConfig of a store, empty without a file; and that file.
+
+    Raises:
+        ReleaseError: the file cannot be read or understood.
+    """
+    file = store.read(CONFIG)
+    return parse_config(file.data if file else b"", f"{store.address}/{CONFIG}"), file
+
+
 def begin(store: Store, fleet: Fleet, base_path: str | None) -> Rollout:
     """Look at what is served now.
 
@@ -247,14 +256,13 @@ def begin(store: Store, fleet: Fleet, base_path: str | None) -> Rollout:
         ReleaseError: the file cannot be read or understood.
         ServingError: there is no file, and a replica cannot be asked what it serves.
     """
-    original = store.read(CONFIG)
-    config = parse_config(original.data if original else b"", f"{store.address}/{CONFIG}")
-    served = served_by(config, fleet.model)
+    config, original = read_config(store)
+    settings, served = settings_of(config, fleet.model), served_by(config, fleet.model)
     if served is None:  # Served until now by the newest in a base path, or not at all.
         versions = fleet.serving() & store.list().published
-        labels = labels_in(config, fleet.model).items()
+        labels = settings.labels.items() if settings else ()
         served = Served(versions, {label: at for label, at in labels if at in versions})
-    path = base_path or base_path_in(config, fleet.model) or store.address
+    path = base_path or (settings and settings.base_path) or store.address
     written = {original.data} if original else set()
     return Rollout(store, fleet, path, served, served, config, original, original, written)
 

@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from sortline.client.model_config import CANARY, STABLE
 from sortline.core.errors import ParamsError, RefusedError, ServingError
-from sortline.releases.endpoints import Replica
-from sortline.releases.golden import asked, judge
-from sortline.releases.model_config import CANARY, STABLE
+from sortline.releases.replicas import Replica, asked, judge
 from sortline.releases.settings import Promote
 
 _COUNT: Final = ":tensorflow:serving:request_count"

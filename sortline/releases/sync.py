@@ -22,13 +22,14 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
+from sortline.client.model_config import Served, parse_config, served_by, to_text, with_served
 from sortline.core.entry import exit_code_of
 from sortline.core.errors import ReleaseError, SortlineError
 from sortline.core.files import atomic_dir, remove, write_text
 from sortline.core.storage import Limits
-from sortline.releases.model_config import Served, parse_config, served_by, to_text, with_served
-from sortline.releases.records import check_files, read_record
+from sortline.releases.records import read_record
 from sortline.releases.store import CONFIG, Store, open_store
+from sortline.releases.version_check import check_files
 
 _LIMITS: Final = Limits(timeout_s=30.0, attempts=3)
 

@@ -14,14 +14,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import grpc
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sortline.client import rpc
 from sortline.client.messages import PREDICTION_SERVICE
@@ -46,13 +47,28 @@ VERSION: Final = 1
 _EVALUATED: Final = "dvc repro evaluate"
 
 
-@dataclass(frozen=True)
-class InfraBlessing:
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Server(_Part):
+    """Who judged: the kind of server, and its version if it says one."""
+
+    kind: str
+    version: str | None
+
+
+class WarmUp(_Part):
+    """How many requests the version brings, and whether the server has played them all."""
+
+    records: int
+    ran: bool | None
+
+
+class InfraBlessing(_Part):
     """The contents of infra_blessing.json.
 
     Attributes:
-        server: kind and version of the one that judged.
-        warmup: how many requests the version brings, and whether the server has played them all.
         images: that were asked about, through each of gRPC and REST.
         max_difference: of a probability; None when the server did not answer all of them.
         reason: in words, also when blessed.
@@ -61,11 +77,26 @@ class InfraBlessing:
     blessed: bool
     model_digest: str
     version_digest: str
-    server: dict[str, str]
-    warmup: dict[str, Any]
+    server: Server
+    warmup: WarmUp
     images: int
     max_difference: float | None
     reason: str
+
+
+def read_infra_blessing(paths: Paths) -> InfraBlessing:
+    """What `run` wrote.
+
+    Raises:
+        ArtifactError: it is missing, or not such a file.
+    """
+    made_by, path = "sortline infra-validate", paths.reports / "infra_blessing.json"
+    try:
+        return InfraBlessing.model_validate(read_json(path, made_by))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ArtifactError(f"{path}: {where}: {fault['msg']}. Run `{made_by}`.") from error
 
 
 @dataclass(frozen=True)
@@ -314,15 +345,15 @@ def run(
         blessed=not outcome.fault,
         model_digest=digest,
         version_digest=digest_tree(version),
-        server={"kind": program.kind, "version": program.version},
-        warmup={"records": len(warmup), "ran": outcome.warmed_up},
+        server=Server(kind=program.kind, version=program.version),
+        warmup=WarmUp(records=len(warmup), ran=outcome.warmed_up),
         images=len(expected),
         max_difference=outcome.max_difference,
         reason=outcome.fault
         or f"{len(expected)} images, each through gRPC and REST of {program.kind}: the labels that"
         f" evaluation gave, no probability further off than {outcome.max_difference:.2g}",
     )
-    write_json(paths.reports / "infra_blessing.json", asdict(blessing))
+    write_json(paths.reports / "infra_blessing.json", blessing.model_dump())
     return blessing
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import sortline
-from sortline.client.server_config import read_config_file
+from sortline.client.model_config import read_config_file
 from sortline.client.server_status import StatusError
 from sortline.core.errors import ParamsError, ServingError
 from sortline.core.settings import read_settings
@@ -52,7 +52,7 @@ class Models:
             listed = read_config_file(self.config_file)
         except StatusError as error:
             raise ParamsError(f"{self.config_file} cannot be served: {error}") from error
-        return {name: settings.base_path for name, settings in listed.items()}
+        return {name: Path(settings.base_path) for name, settings in listed.items()}
 
     def names(self) -> list[str]:
         """Of all models.

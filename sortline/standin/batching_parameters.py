@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from sortline.client.server_config import parse_text_file
+from sortline.client.model_config import parse_text_file
 from sortline.core.errors import ParamsError
 
 _FLAG: Final = "batching_parameters_file"

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from sortline.client.server_config import ModelSettings
+from sortline.client.model_config import ModelSettings
 from sortline.client.server_status import StatusError, invalid
 from sortline.standin.versions import Model, Version
 

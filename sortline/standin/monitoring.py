@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from sortline.client.server_config import parse_text_file
+from sortline.client.model_config import parse_text_file
 from sortline.core.errors import ParamsError
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

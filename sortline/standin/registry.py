@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from sortline.client.server_config import ModelSettings
+from sortline.client.model_config import ModelSettings
 from sortline.client.server_status import OK, Status, StatusError, status_of
 from sortline.standin.catalogue import Catalogue
 from sortline.standin.loading import Servable
@@ -157,7 +157,7 @@ async def _scan(model: Model) -> None:
     if model.settings is None:
         model.wanted = {}
         return
-    base_path, policy = model.settings.base_path, model.settings.policy
+    base_path, policy = Path(model.settings.base_path), model.settings.policy
     try:
         found = await asyncio.to_thread(find_versions, base_path)
     except OSError as error:

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from aiohttp import web
 
-from sortline.client.server_config import ModelSettings, read_config_file
+from sortline.client.model_config import ModelSettings, read_config_file
 from sortline.client.server_status import StatusError
 from sortline.core.errors import ServingError, SortlineError
 from sortline.standin.batching import Batcher
@@ -201,7 +201,7 @@ def _wanted(flags: Flags) -> dict[str, ModelSettings]:
         return read_config_file(flags.model_config_file)
     if flags.model_base_path is None:
         return {}
-    return {flags.model_name: ModelSettings(flags.model_name, flags.model_base_path)}
+    return {flags.model_name: ModelSettings(flags.model_name, str(flags.model_base_path))}
 
 
 async def _repeat(seconds: int, work: Callable[[], Awaitable[None]]) -> None:

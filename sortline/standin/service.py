@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import tensorflow as tf
 
 from sortline.client.messages import message
-from sortline.client.server_config import read_config_list
+from sortline.client.model_config import read_config_list
 from sortline.client.server_status import StatusError, invalid, status_of
 from sortline.standin import inference
 from sortline.standin.compute import ComputePool

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal
 
-from sortline.client.server_config import ModelSettings
+from sortline.client.model_config import ModelSettings
 from sortline.client.server_status import OK, Status
 from sortline.standin.loading import Servable
 

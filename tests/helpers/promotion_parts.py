@@ -16,11 +16,10 @@ from helpers.served_models import Running, standin
 
 from sortline.client import rpc
 from sortline.client.messages import MODEL_SERVICE, message, methods_of
+from sortline.client.model_config import Served, parse_config, served_by
 from sortline.model.contract import write_contract
-from sortline.releases.endpoints import open_replicas
-from sortline.releases.golden import asked, read_golden
-from sortline.releases.model_config import Served, parse_config, served_by
 from sortline.releases.promote import Request, Step, promote
+from sortline.releases.replicas import asked, open_replicas, read_golden
 from sortline.releases.rollback import rollback
 from sortline.releases.rollout import Fleet
 from sortline.releases.store import CONFIG, Store, open_store

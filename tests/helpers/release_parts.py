@@ -28,9 +28,8 @@ from sortline.model.contract import (
     write_contract,
 )
 from sortline.orchestration.params import Params, check
-from sortline.releases.admission import read_candidate
-from sortline.releases.claims import publishing
-from sortline.releases.publish import Published, prepare_lineage, publish
+from sortline.releases.admission import prepare_lineage, read_candidate
+from sortline.releases.publish import Published, publish, publishing
 from sortline.releases.store import Store
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
@@ -129,7 +128,7 @@ class Candidates:
         """Publish what is there."""
         candidate = read_candidate(self.paths)
         values = settings(publish=changes).publish
-        lineage = prepare_lineage(self.paths, candidate, values, self.now, override)
+        lineage = prepare_lineage(self.paths, candidate, values.serving_version, self.now, override)
         with publishing(self.locks, self.now, values.claim_s) as by:
             return publish(store, candidate, lineage, by)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from sortline.releases.lineage import LINEAGE, Lineage, Made
-from sortline.releases.records import Record, digests, version_digest
+from sortline.releases.records import LINEAGE, Lineage, Made, Record
 from sortline.releases.store import CONFIG, record_name
+from sortline.releases.version_check import digests, version_digest
 
 MODEL = "sortline"
 

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import text_format
 from helpers.rendered import OVERLAYS, REPOSITORY, named, render
 
-from sortline.client.server_config import read_config_file
+from sortline.client.model_config import read_config_file
 from sortline.orchestration.params import load
 from sortline.standin.batching_parameters import message_class
 from sortline.standin.monitoring import metrics_path
@@ -61,4 +61,4 @@ def test_the_dev_overlays_model_config_names_the_model_that_clients_ask_for(
     name = load(REPOSITORY).promote.model_name
     assert models.keys() == {name}
     assert models[name].labels == {"stable": 1}
-    assert models[name].base_path == Path("/releases")
+    assert models[name].base_path == "/releases"

@@ -15,6 +15,12 @@ import pytest
 from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository, settings_for
 from helpers.workspaces import git, write_params
 
+from sortline.client.model_config import (
+    Served,
+    parse_config,
+    to_text,
+    with_served,
+)
 from sortline.core.dvc import write_lock
 from sortline.core.errors import ArtifactError
 from sortline.core.logged_predictions import LoggedPrediction
@@ -23,14 +29,7 @@ from sortline.orchestration.data_revision import CURRENT
 from sortline.orchestration.drift_watch import Look, alert, look_for_drift
 from sortline.orchestration.run_store import RunStore
 from sortline.orchestration.settings import Settings
-from sortline.releases.lineage import Lineage, Made
-from sortline.releases.model_config import (
-    Served,
-    parse_config,
-    to_text,
-    with_served,
-)
-from sortline.releases.records import Record
+from sortline.releases.records import Lineage, Made, Record
 from sortline.releases.store import CONFIG, record_name
 
 OTHER = "f" * 32 + ".dir"

@@ -13,10 +13,10 @@ from helpers.promotion_parts import MODEL, SOAK, Meddler, Releases, reload_with,
 from helpers.served_models import Running
 
 from sortline.client.messages import message
+from sortline.client.model_config import Served, parse_config
 from sortline.core.errors import BusyError, RefusedError, ReleaseError, ServingError
 from sortline.core.files import remove
 from sortline.releases.history import read_history
-from sortline.releases.model_config import Served, parse_config
 from sortline.releases.promote import STEPS
 from sortline.releases.records import change_state, read_record
 from sortline.releases.store import CONFIG

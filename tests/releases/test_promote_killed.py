@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from helpers.release_parts import LIMITS, settings
 from sortline.serving.version_folder import WARMUP
 from sortline.releases import promote as module
-from sortline.releases.endpoints import open_replicas
-from sortline.releases.golden import read_golden
+from sortline.releases.replicas import open_replicas
+from sortline.releases.replicas import read_golden
 from sortline.releases.rollout import Fleet
 from sortline.releases.store import CONFIG, open_store
 
@@ -59,7 +59,7 @@ from sortline.core.entry import exit_code_of
 from sortline.serving.version_folder import WARMUP
 from sortline.cli import release
 from sortline.releases import promote
-from sortline.releases.golden import read_golden
+from sortline.releases.replicas import read_golden
 from sortline.releases.rollout import Rollout
 
 def verified(store, *_):

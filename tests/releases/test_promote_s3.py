@@ -8,9 +8,9 @@ import pytest
 from helpers.promotion_parts import Releases
 from helpers.release_parts import LIMITS, Candidates, FaultyProxy
 
+from sortline.client.model_config import Served
 from sortline.core.errors import BusyError, RefusedError, ReleaseError
 from sortline.core.storage.s3 import S3Storage
-from sortline.releases.model_config import Served
 from sortline.releases.store import CONFIG, open_store
 
 pytest_plugins = ["helpers.release_fixtures", "helpers.promotion_fixtures"]

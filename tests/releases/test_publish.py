@@ -14,10 +14,11 @@ from sortline.core.errors import ArtifactError, ParamsError, RefusedError, Relea
 from sortline.core.files import digest_tree, sha256_file, write_json
 from sortline.core.storage.cloud import CloudStorage
 from sortline.evaluation.champion import fetch
-from sortline.releases.lineage import LINEAGE, Lineage, publisher, read_made
+from sortline.releases.admission import read_made
 from sortline.releases.publish import _same
-from sortline.releases.records import read_record, version_digest
+from sortline.releases.records import LINEAGE, Lineage, publisher, read_record
 from sortline.releases.store import Store, open_store, record_name
+from sortline.releases.version_check import version_digest
 
 pytest_plugins = ["helpers.release_fixtures"]
 

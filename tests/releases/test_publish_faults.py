@@ -18,9 +18,8 @@ from sortline.core.errors import BusyError, ReleaseError
 from sortline.core.files import digest_tree
 from sortline.core.storage import Limits
 from sortline.core.storage.s3 import S3Storage
-from sortline.releases.claims import publishing
-from sortline.releases.lineage import LINEAGE
-from sortline.releases.records import read_record
+from sortline.releases.publish import publishing
+from sortline.releases.records import LINEAGE, read_record
 from sortline.releases.store import Store, open_store, record_name
 
 pytest_plugins = ["helpers.release_fixtures"]

@@ -163,8 +163,8 @@ def test_help_needs_nothing(command: str) -> None:
 
 def test_publishing_and_rolling_back_need_no_tensorflow() -> None:
     code = (
-        "import sys; import sortline.cli.release, sortline.releases.table, sortline.releases.prune;"
-        "from sortline.releases import endpoints, promote, publish, rollback, store;"
+        "import sys, sortline.cli.release;"
+        "from sortline.releases import promote, publish, rollback, store, sync, versions;"
         "print([name for name in sys.modules if name in ('tensorflow', 'keras', 'boto3')])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from helpers.promotion_parts import Releases
 
+from sortline.client.model_config import Served
 from sortline.core.errors import RefusedError, ServingError
 from sortline.releases.history import Move, read_history, stables
-from sortline.releases.model_config import Served
 from sortline.releases.records import change_state, read_record
 from sortline.releases.store import CONFIG
 

@@ -11,7 +11,7 @@ from helpers.release_parts import Candidates
 
 from sortline.core.errors import RefusedError
 from sortline.model.contract import read_contract, write_contract
-from sortline.releases.soundness import check_soundness
+from sortline.releases.version_check import check_soundness
 
 pytest_plugins = ["helpers.release_fixtures"]
 

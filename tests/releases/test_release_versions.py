@@ -8,21 +8,20 @@ import pytest
 from helpers.release_parts import Candidates, settings
 from rich.console import Console
 
-from sortline.core.errors import RefusedError, ReleaseError
-from sortline.releases.history import Move, append
-from sortline.releases.model_config import (
+from sortline.client.model_config import (
     Served,
-    labels_in,
     parse_config,
     served_by,
+    settings_of,
     to_text,
     with_served,
 )
-from sortline.releases.prune import prune
+from sortline.core.errors import RefusedError, ReleaseError
+from sortline.releases.history import Move, append
 from sortline.releases.records import change_state, read_record
 from sortline.releases.rollout import Fleet
 from sortline.releases.store import CONFIG, Store
-from sortline.releases.table import read_releases, table, warnings
+from sortline.releases.versions import prune, read_releases, table, warnings
 
 pytest_plugins = ["helpers.release_fixtures"]
 
@@ -221,7 +220,9 @@ def test_the_text_is_the_real_servers_and_equal_configs_are_equal_bytes() -> Non
 
 def test_a_model_without_versions_is_left_out() -> None:
     config = with_served(parse_config(b"", "x"), "m", "/x", Served(frozenset({1}), {"stable": 1}))
-    assert labels_in(config, "m") == {"stable": 1}
+    settings = settings_of(config, "m")
+    assert settings is not None
+    assert settings.labels == {"stable": 1}
     emptied = with_served(config, "m", "/x", Served())
     assert served_by(emptied, "m") is None
     assert emptied.WhichOneof("config") == "model_config_list", "servers refuse a config of nothing"

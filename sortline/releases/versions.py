@@ -1,4 +1,7 @@
-"""`sortline releases STORE`: the versions of a store, as a table or as JSON."""
+"""`sortline releases STORE`: the versions of a store, as a table or as JSON; old ones removed.
+
+What is served goes never, nor what a rollback would bring back.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,13 +12,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from sortline.core.errors import ServingError
+from sortline.client.model_config import Served, served_by, settings_of
+from sortline.core.errors import RefusedError, ServingError
 from sortline.evaluation.blessing import short
-from sortline.releases.endpoints import State
-from sortline.releases.lineage import Lineage
-from sortline.releases.model_config import Served, parse_config, served_by
-from sortline.releases.records import published_versions, read_records
-from sortline.releases.rollout import Fleet
+from sortline.releases.history import read_history, stables
+from sortline.releases.records import Lineage, change_state, published_versions, read_records
+from sortline.releases.replicas import State
+from sortline.releases.rollout import Fleet, read_config
 from sortline.releases.store import CONFIG, Store
 
 _NOTHING = "-"
@@ -81,8 +84,7 @@ def read_releases(store: Store, fleet: Fleet) -> Releases:
     """
     listed = store.list()
     records = published_versions(listed, read_records(store, listed))
-    found = store.read(CONFIG)
-    config = parse_config(found.data if found else b"", f"{store.address}/{CONFIG}")
+    config, _ = read_config(store)
     served = served_by(config, fleet.model) or Served()
     states, unreachable = _ask(fleet)
     unrecorded = listed.published - listed.recorded
@@ -166,3 +168,51 @@ def warnings(releases: Releases) -> Sequence[str]:
         if each.lineage
         for warning in each.lineage.warnings
     ]
+
+
+def in_use(store: Store, fleet: Fleet) -> frozenset[int]:
+    """Versions that are served, have a label, or are what a rollback would go to.
+
+    Raises:
+        RefusedError: the config file does not say which versions are served: any may be loaded.
+        ServingError: a replica cannot be asked.
+    """
+    config, _ = read_config(store)
+    served = served_by(config, fleet.model)
+    if served is None and settings_of(config, fleet.model):
+        raise RefusedError(
+            f"{store.address}/{CONFIG} does not say which versions of {fleet.model} are served:"
+            " none was pruned. Promote one first."
+        )
+    served = served or Served()
+    used = served.versions | set(served.labels.values()) | fleet.serving()
+    if served.stable is not None:
+        used |= set(stables(read_history(store), served.stable)[-2:])
+    return used
+
+
+def prune(store: Store, fleet: Fleet, keep: int) -> list[int]:
+    """Remove all published versions but the newest `keep` and those in use; the ones removed.
+
+    Raises:
+        RefusedError, ServingError: see `in_use`.
+        BusyError: somebody else changes a record meanwhile.
+    """
+    used, listed = in_use(store, fleet), store.list()
+    records = read_records(store, listed)
+    newest = sorted(published_versions(listed, records))[-keep:]
+    removed = []
+    for version, (record, tag) in sorted(records.items()):
+        kept = version in newest or version in used
+        if record.state in ("pruned", "abandoned"):
+            if version in listed.occupied and version not in used:
+                store.discard(version)  # Somebody was killed, or not allowed to.
+        elif not kept and version in listed.published:
+            marked = change_state(store, record, tag, "pruned")
+            # Who promotes looks at the record after it has written the file: one sees the other.
+            if version in in_use(store, fleet):
+                change_state(store, record, marked, record.state)
+                continue
+            store.discard(version)
+            removed.append(version)
+    return removed
