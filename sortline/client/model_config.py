@@ -71,11 +71,6 @@ class Served:
         """The version that clients get who ask for `stable`."""
         return self.labels.get(STABLE)
 
-    @property
-    def canary(self) -> int | None:
-        """The version that clients get who ask for `canary`."""
-        return self.labels.get(CANARY)
-
     def with_loaded(self, *versions: int) -> "Served":
         """The same, with these versions beside those that are loaded."""
         return Served(self.versions | set(versions), self.labels)

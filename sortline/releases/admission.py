@@ -19,7 +19,7 @@ from sortline.core.paths import Paths
 from sortline.evaluation.blessing import read_blessing, short
 from sortline.model.contract import Contract, read_contract, verify
 from sortline.releases.records import LINEAGE, Lineage, Made, publisher, utc
-from sortline.serving.infra_validate import read_infra_blessing
+from sortline.serving.infra_blessing import read_infra_blessing
 
 VERSION = "artifacts/version"
 _STAND_IN = "stand-in"

@@ -40,11 +40,11 @@ _MOVES = TypeAdapter(list[Move])
 
 
 def _read(store: Store) -> tuple[list[Move], str | None]:
-    found = store.read(HISTORY)
-    if found is None:
+    file = store.read(HISTORY)
+    if file is None:
         return [], None
     try:
-        return _MOVES.validate_json(found.data), found.tag
+        return _MOVES.validate_json(file.data), file.tag
     except ValidationError as error:
         raise ReleaseError(
             f"{store.address}/{HISTORY} is damaged: {error.errors()[0]['msg']}. Restore it, or"

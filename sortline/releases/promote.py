@@ -56,14 +56,14 @@ def require_published(store: Store, version: int) -> Record:
         RefusedError: there is no such version; the message lists those there are.
     """
     listed = store.list()
-    found = read_record(store, version)
-    if found and version in listed.published and found[0].state in ("claimed", "published"):
-        return found[0]
-    if found and found[0].state == "pruned":
+    record, _ = read_record(store, version) or (None, "")
+    if record and version in listed.published and record.state in ("claimed", "published"):
+        return record
+    if record and record.state == "pruned":
         seen = f"Version {version} was pruned"
-    elif version in listed.occupied and not found:
+    elif version in listed.occupied and not record:
         seen = f"Version {version} is not on record: it did not come by `sortline publish`"
-    elif found:
+    elif record:
         seen = f"Version {version} is on record, and its graph is not in {store.address}"
     else:
         seen = f"There is no version {version} in {store.address}"
@@ -143,8 +143,8 @@ def kept_loaded(rollout: Rollout, stable: int) -> list[int]:
 def unload(rollout: Rollout, stable: int) -> None:
     """Unload what nobody needs; when that fails, the new version serves all the same."""
     try:
-        wanted = rollout.now.with_only(*kept_loaded(rollout, stable))
-        rollout.apply(wanted, rollout.fleet.deadline())
+        needed = rollout.now.with_only(*kept_loaded(rollout, stable))
+        rollout.apply(needed, rollout.fleet.deadline())
     except (BusyError, ReleaseError, ServingError) as error:
         rollout.fleet.say(f"stable is version {stable}, but older ones may stay loaded: {error}")
 

@@ -105,14 +105,14 @@ class Replica:
         request.model_spec.name = model
         try:
             with self._explained():
-                found = self._status(request, timeout=left(deadline)).model_version_status
+                statuses = self._status(request, timeout=left(deadline)).model_version_status
         except ServingError as error:
             if error.code == "NOT_FOUND":
                 return {}
             raise
         return {
-            each.version: State(name_of(_STATES, each.state), each.status.error_message)
-            for each in found
+            status.version: State(name_of(_STATES, status.state), status.status.error_message)
+            for status in statuses
         }
 
     def labelled(self, model: str, label: str, deadline: float) -> int | None:
@@ -245,25 +245,25 @@ def read_golden(data: bytes | None, model: str, limit: int) -> list[Any]:
     Raises:
         RefusedError: there are none, or they are of another model, which no server would play.
     """
-    found: list[Any] = []
+    requests: list[Any] = []
     try:
         for record in read_records(data or b""):
             log = message("tensorflow.serving.PredictionLog").FromString(record)
-            if log.WhichOneof("log_type") == "predict_log" and len(found) < limit:
-                found.append(log.predict_log.request)
+            if log.WhichOneof("log_type") == "predict_log" and len(requests) < limit:
+                requests.append(log.predict_log.request)
     except (DecodeError, ValueError) as error:
         raise RefusedError(f"The version's warm-up requests cannot be read: {error}.") from error
-    if not found:
+    if not requests:
         raise RefusedError(
             "The version brings no warm-up requests, so nothing is known that it must answer."
             " Assemble it with `sortline infra-validate`."
         )
-    if (name := found[0].model_spec.name) != model:
+    if (name := requests[0].model_spec.name) != model:
         raise RefusedError(
             f"The version's warm-up requests are for the model {name!r}, and promote.model_name is"
             f" {model!r}: no server would play them. Set it, then `sortline infra-validate`."
         )
-    return found
+    return requests
 
 
 def asked(request: Any, *, version: int | None = None, label: str | None = None) -> Any:
@@ -283,8 +283,8 @@ def judge(response: Any, version: int) -> Probabilities:
     Raises:
         RefusedError: another version answered, or what it says are no probabilities.
     """
-    if (found := response.model_spec.version.value) != version:
-        raise RefusedError(f"version {found} answered, not {version}")
+    if (answered := response.model_spec.version.value) != version:
+        raise RefusedError(f"version {answered} answered, not {version}")
     try:
         values = from_proto(response.outputs["probabilities"]).astype(np.float64)
         valid = from_proto(response.outputs["valid"]).astype(bool)
@@ -305,7 +305,7 @@ def _ask(
     replica: Replica, requests: Sequence[Any], version: int, timeout_s: float
 ) -> list[Probabilities]:
     try:
-        return [judge(replica.predict(each, timeout_s), version) for each in requests]
+        return [judge(replica.predict(request, timeout_s), version) for request in requests]
     except (RefusedError, ServingError) as error:
         raise RefusedError(
             f"Version {version} does not answer as it must. {replica.target}: {error}"
@@ -326,12 +326,12 @@ def probe(
             message names the replica.
     """
     number = version if label is None else None
-    requests = [asked(each, version=number, label=label) for each in golden]
+    requests = [asked(request, version=number, label=label) for request in golden]
     first: list[Probabilities] = []
     for replica in replicas:
-        found = _ask(replica, requests, version, timeout_s)
-        first = first or found
-        for mine, theirs in zip(found, first, strict=True):
+        answers = _ask(replica, requests, version, timeout_s)
+        first = first or answers
+        for mine, theirs in zip(answers, first, strict=True):
             if mine.shape != theirs.shape or np.abs(mine - theirs).max() > _REPLICA_TOLERANCE:
                 raise RefusedError(
                     f"{replica.target} and {replicas[0].target} answer a golden request"

@@ -40,8 +40,8 @@ def _golden(rollout: Rollout, version: int) -> list[Any]:
     if version not in rollout.now.versions:
         with store.fetched(version) as folder:
             check_version(folder, record)
-    found = store.read(f"{version}/{WARMUP}")
-    return read_golden(found.data if found else None, fleet.model, fleet.settings.probes)
+    requests = store.read(f"{version}/{WARMUP}")
+    return read_golden(requests.data if requests else None, fleet.model, fleet.settings.probes)
 
 
 def _move(rollout: Rollout, version: int, golden: Sequence[Any], seen: States) -> None:

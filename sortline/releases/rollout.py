@@ -65,20 +65,16 @@ def follow(replica: Replica, config: Any, model: str, deadline: float, poll_s: f
     for version in sorted(served.versions):
         wait_available(replica, model, version, deadline, before.get(version), poll_s)
     for label, version in sorted(served.labels.items()):
-        _wait_labelled(replica, model, label, version, deadline)
-
-
-def _wait_labelled(replica: Replica, model: str, label: str, version: int, deadline: float) -> None:
-    while (labelled := replica.labelled(model, label, deadline)) != version:
-        if time.monotonic() >= deadline:
-            raise ServingError(
-                "DEADLINE_EXCEEDED",
-                replica.target,
-                f"{replica.target}: {label} of {model} is {labelled or 'no version'} and not"
-                f" {version} in time. It has to poll {CONFIG}, more often than promote.deadline_s"
-                " (--model_config_file_poll_wait_seconds).",
-            )
-        time.sleep(min(_PAUSE_S, left(deadline)))
+        while (labelled := replica.labelled(model, label, deadline)) != version:
+            if time.monotonic() >= deadline:
+                raise ServingError(
+                    "DEADLINE_EXCEEDED",
+                    replica.target,
+                    f"{replica.target}: {label} of {model} is {labelled or 'no version'} and not"
+                    f" {version} in time. It has to poll {CONFIG}, more often than"
+                    " promote.deadline_s (--model_config_file_poll_wait_seconds).",
+                )
+            time.sleep(min(_PAUSE_S, left(deadline)))
 
 
 @dataclass(frozen=True)
@@ -115,8 +111,8 @@ class Fleet:
             ServingError: one cannot be asked.
         """
         deadline = self.deadline()
-        found = [available(each.states(self.model, deadline)) for each in self.replicas]
-        return frozenset().union(*found)
+        served = [available(replica.states(self.model, deadline)) for replica in self.replicas]
+        return frozenset().union(*served)
 
     def check(self) -> States:
         """Look whether all are there, before anything changes; what they serve.
@@ -124,10 +120,10 @@ class Fleet:
         Raises:
             ServingError: one is not.
         """
-        found = {}
+        states = {}
         for replica in self.replicas:
             try:
-                found[replica.target] = replica.states(self.model, self.call_deadline())
+                states[replica.target] = replica.states(self.model, self.call_deadline())
             except ServingError as error:
                 raise ServingError(
                     error.code,
@@ -135,7 +131,7 @@ class Fleet:
                     f"{error} Nothing has changed. Without it in --endpoints the others go on; it"
                     " then has to read the config file when it comes back.",
                 ) from error
-        return found
+        return states
 
     def bring(self, replica: Replica, config: Any, base_path: str, deadline: float) -> None:
         """Bring a replica to what a config says: by a reload, or by waiting for its next look.
@@ -160,7 +156,7 @@ class Fleet:
             self.say(f"version {version} is available: {count} of {len(self.replicas)} replicas")
 
     def probe(self, golden: Sequence[Any], version: int, label: str | None = None) -> None:
-        """See `replicas.probe`."""
+        """Ask every replica: see `replicas.probe`."""
         probe(self.replicas, golden, version, self.settings.call_timeout_s, label)
 
 
@@ -223,14 +219,14 @@ class Rollout:
 
     def _put_file_back(self) -> Any:
         """Write the original, unless somebody else wrote last; the config that holds then."""
-        found = self.store.read(CONFIG)
-        theirs = found is not None and found.data not in self._written
-        if found is not None and theirs:
-            return parse_config(found.data, CONFIG)
-        if self._original is not None and found != self._original:
-            self.store.write(CONFIG, self._original.data, found.tag if found else None)
-        elif self._original is None and found is not None:
-            self.store.remove(CONFIG, found.tag)
+        file = self.store.read(CONFIG)
+        theirs = file is not None and file.data not in self._written
+        if file is not None and theirs:
+            return parse_config(file.data, CONFIG)
+        if self._original is not None and file != self._original:
+            self.store.write(CONFIG, self._original.data, file.tag if file else None)
+        elif self._original is None and file is not None:
+            self.store.remove(CONFIG, file.tag)
         return self._first_config()
 
 
@@ -274,12 +270,12 @@ def all_or_nothing(rollout: Rollout) -> Iterator[None]:
         yield
     except BaseException as error:
         faults = rollout.put_back()
-        said = f"But {'; '.join(faults)}" if faults else "Everything is as it was."
+        outcome = f"But {'; '.join(faults)}" if faults else "Everything is as it was."
         if isinstance(error, ServingError):
-            raise ServingError(error.code, error.target, f"{error} {said}") from error
+            raise ServingError(error.code, error.target, f"{error} {outcome}") from error
         if isinstance(error, BusyError | ReleaseError | RefusedError):
-            raise type(error)(f"{error} {said}") from error
-        rollout.fleet.say(said)
+            raise type(error)(f"{error} {outcome}") from error
+        rollout.fleet.say(outcome)
         raise
 
 

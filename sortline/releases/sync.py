@@ -12,6 +12,7 @@ FOLDER/<model>/<version>/. Needs neither TensorFlow nor params.yaml.
 
 import argparse
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -62,11 +63,13 @@ def localised(data: bytes, model: str, base_path: Path) -> Wanted:
     """
     config = parse_config(data, f"{CONFIG} in the store")
     names = [entry.name for entry in config.model_config_list.config]
-    if names != [model]:
-        raise _unusable(f"it names {names} and not {model!r} alone")
     served = served_by(config, model)
-    if served is None or not served.versions:
-        raise _unusable("it names no specific versions")
+    if names != [model] or served is None or not served.versions:
+        fault = "no specific versions" if names == [model] else f"{names} and not {model!r} alone"
+        raise ReleaseError(
+            f"{CONFIG} in the store cannot be served: it names {fault}. `sortline promote` writes"
+            " it anew."
+        )
     return _with_text(config, model, base_path, served)
 
 
@@ -75,22 +78,16 @@ def _with_text(config: Any, model: str, base_path: Path, served: Served) -> Want
     return Wanted(served.versions, served.labels, text)
 
 
-def _unusable(why: str) -> ReleaseError:
-    return ReleaseError(
-        f"{CONFIG} in the store cannot be served: {why}. `sortline promote` writes it anew."
-    )
-
-
 def _bring(store: Store, version: int, target: Path) -> None:
-    found = read_record(store, version)
-    if found is None:
+    recorded = read_record(store, version)
+    if recorded is None:
         raise ReleaseError(
             f"Version {version} has no record in {store.address}, so its bytes cannot be compared."
             " Publish it with `sortline publish`."
         )
     with store.fetched(version) as folder, atomic_dir(target) as partial:
         shutil.copytree(folder, partial, dirs_exist_ok=True)
-        check_files(partial, found[0])
+        check_files(partial, recorded[0])
 
 
 def _present(folder: Path) -> frozenset[int]:
@@ -98,7 +95,7 @@ def _present(folder: Path) -> frozenset[int]:
     return frozenset(int(name) for name in names if name.isdecimal())
 
 
-class Replica:
+class ServedFolder:
     """The folder that one server sees.
 
     Args:
@@ -216,14 +213,14 @@ def _metrics(port: int, registry: CollectorRegistry) -> Iterator[None]:
         thread.join()
 
 
-def _attempt(replica: Replica, store: Store, figures: Figures) -> bool:
+def _attempt(served: ServedFolder, store: Store, figures: Figures) -> bool:
     try:
-        wanted = replica.synchronise(store)
+        wanted = served.synchronise(store)
     except SortlineError as error:
         figures.failed()
         print(f"sync: nothing was changed: {error}", file=sys.stderr, flush=True)
         return False
-    figures.done(replica.model, wanted.labels)
+    figures.done(served.model, wanted.labels)
     return True
 
 
@@ -234,35 +231,29 @@ def run(options: Options, stop: threading.Event) -> None:
         SortlineError: with `once`, whatever kept the pass from being done.
     """
     registry = CollectorRegistry()
-    figures, replica = Figures(registry), Replica(options.into, options.model)
+    figures, served = Figures(registry), ServedFolder(options.into, options.model)
     with open_store(options.store, _LIMITS) as store:
         if options.once:
-            replica.synchronise(store)
+            served.synchronise(store)
             return
-        while not _attempt(replica, store, figures):
+        while not _attempt(served, store, figures):
             if stop.wait(options.every_s):
                 return
         with _metrics(options.port, registry):
             while not stop.wait(options.every_s):
-                _attempt(replica, store, figures)
+                _attempt(served, store, figures)
 
 
-def _options() -> Options:
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("store", help="A folder, or s3://bucket/prefix.")
+    parser.add_argument("store", help="A folder, or an address such as s3://bucket/prefix.")
     parser.add_argument("--into", type=Path, required=True, help="The folder the server sees.")
     parser.add_argument("--model", required=True, help="Its name in models.config.")
     parser.add_argument("--every-s", type=float, default=10.0, help="Seconds between passes.")
     parser.add_argument("--port", type=int, default=9100, help="Of the metrics.")
     parser.add_argument("--once", action="store_true", help="One pass, and no metrics.")
-    return Options(**vars(parser.parse_args()))
-
-
-def main() -> None:
-    """Run until SIGTERM or SIGINT."""
-    import signal
-
-    options, stop = _options(), threading.Event()
+    options, stop = Options(**vars(parser.parse_args())), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     sys.exit(exit_code_of(lambda: run(options, stop)))

@@ -53,27 +53,16 @@ class Releases:
         """All of it; the lineage as in lineage.json."""
         versions = [
             {
-                **asdict(each),
-                "lineage": each.lineage.model_dump(mode="json") if each.lineage else None,
+                **asdict(release),
+                "lineage": release.lineage.model_dump(mode="json") if release.lineage else None,
             }
-            for each in self.versions
+            for release in self.versions
         ]
         return {
             "store": self.store,
             "versions": versions,
             "unreachable": dict(self.unreachable),
         }
-
-
-def _ask(fleet: Fleet) -> tuple[dict[str, dict[int, State]], dict[str, str]]:
-    found, unreachable = {}, {}
-    for replica in fleet.replicas:
-        try:
-            deadline = fleet.call_deadline()
-            found[replica.target] = replica.states(fleet.model, deadline)
-        except ServingError as error:
-            unreachable[replica.target] = str(error)
-    return found, unreachable
 
 
 def read_releases(store: Store, fleet: Fleet) -> Releases:
@@ -86,7 +75,13 @@ def read_releases(store: Store, fleet: Fleet) -> Releases:
     records = published_versions(listed, read_records(store, listed))
     config, _ = read_config(store)
     served = served_by(config, fleet.model) or Served()
-    states, unreachable = _ask(fleet)
+    states: dict[str, dict[int, State]] = {}
+    unreachable: dict[str, str] = {}
+    for replica in fleet.replicas:
+        try:
+            states[replica.target] = replica.states(fleet.model, fleet.call_deadline())
+        except ServingError as error:
+            unreachable[replica.target] = str(error)
     unrecorded = listed.published - listed.recorded
     releases = [
         Release(
@@ -94,7 +89,7 @@ def read_releases(store: Store, fleet: Fleet) -> Releases:
             labels=tuple(sorted(label for label, at in served.labels.items() if at == version)),
             loaded=version in served.versions,
             states={
-                target: each[version].shown for target, each in states.items() if version in each
+                target: known[version].shown for target, known in states.items() if version in known
             },
             lineage=records[version].lineage if version in records else None,
         )
@@ -116,8 +111,8 @@ def _verdicts(lineage: Lineage) -> str:
     gates = lineage.blessing["verdicts"] if lineage.blessing else None
     passed = f"{sum(v['passed'] for v in gates)}/{len(gates)} gates" if gates else "no gates"
     server = lineage.infra_blessing["server"]["kind"] if lineage.infra_blessing else "no server"
-    said = f"{passed}, {server}"
-    return f"{said}; overridden: {lineage.override}" if lineage.override else said
+    override = f"; overridden: {lineage.override}" if lineage.override else ""
+    return f"{passed}, {server}{override}"
 
 
 def _facts(lineage: Lineage | None) -> list[str]:
@@ -153,20 +148,20 @@ def table(releases: Releases, replicas: int) -> Table:
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column, width in _COLUMNS.items():
         drawn.add_column(column, min_width=width, overflow="fold")
-    for each in releases.versions:
-        labels = Text("\n".join(each.labels) or _NOTHING, "green" if each.labels else "")
-        cells = [Text(cell) for cell in (_state(each, replicas), *_facts(each.lineage))]
-        drawn.add_row(Text(str(each.version)), labels, *cells)
+    for release in releases.versions:
+        labels = Text("\n".join(release.labels) or _NOTHING, "green" if release.labels else "")
+        cells = [Text(cell) for cell in (_state(release, replicas), *_facts(release.lineage))]
+        drawn.add_row(Text(str(release.version)), labels, *cells)
     return drawn
 
 
 def warnings(releases: Releases) -> Sequence[str]:
     """What somebody should know of versions that may still be promoted, one line each."""
     return [
-        f"version {each.version}: {warning}"
-        for each in releases.versions
-        if each.lineage
-        for warning in each.lineage.warnings
+        f"version {release.version}: {warning}"
+        for release in releases.versions
+        if release.lineage
+        for warning in release.lineage.warnings
     ]
 
 

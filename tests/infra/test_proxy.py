@@ -27,7 +27,7 @@ from sortline.client.rpc import method
 from sortline.client.tensors import from_proto, to_proto
 from sortline.core.storage import Limits
 from sortline.releases.store import open_store
-from sortline.releases.sync import Replica
+from sortline.releases.sync import ServedFolder
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
 OVERLAY = "gpu"
@@ -45,7 +45,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         found.lay("/etc/serving", named(render(OVERLAY), "ConfigMap", "server-config")["data"])
         found.of("/run/serving").mkdir(parents=True)
         with open_store(str(store), Limits(5.0, 1)) as opened:
-            Replica(found.of("/models"), MODEL).synchronise(opened)
+            ServedFolder(found.of("/models"), MODEL).synchronise(opened)
         yield found
 
 

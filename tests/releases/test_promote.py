@@ -132,7 +132,7 @@ def test_canary_goes_first_and_stable_stays_until_the_soak_is_over(releases: Rel
     seen: dict[str, tuple[list[int], Any]] = {}
 
     def look(name: str) -> None:
-        seen[name] = (releases.answers("stable"), releases.served().canary)
+        seen[name] = (releases.answers("stable"), releases.served().labels["canary"])
 
     releases.promote(2, step=look, **SOAK)
     assert list(seen) == [*STEPS, "unload"]

@@ -305,7 +305,7 @@ with open_store(sys.argv[2], LIMITS) as store:
 """
 
 
-@pytest.mark.parametrize("moment", ["put after", "commit before"])
+@pytest.mark.parametrize("moment", ["write after", "put after", "commit before"])
 def test_a_killed_publisher_leaves_no_version_and_its_number_is_used_again(
     store: Store, candidates: Candidates, moment: str
 ) -> None:
@@ -323,6 +323,62 @@ def test_a_killed_publisher_leaves_no_version_and_its_number_is_used_again(
     assert list(candidates.locks.iterdir()) == []
     if "s3" not in store.address:
         assert sorted(p.name for p in Path(store.address).iterdir()) == ["1", "_releases"]
+
+
+# A process for each change to the disk, which is killed before it makes that one.
+_KILLED_ANYWHERE = """
+import os, signal, sys
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from helpers.release_parts import LIMITS, Candidates
+from sortline.releases.store import open_store
+
+CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir")
+WRITING = os.O_WRONLY | os.O_RDWR
+
+def die_before(number, root):
+    changes = count(1)
+    def hook(event, arguments):
+        change = event in CHANGES or (event == "open" and arguments[2] & WRITING)
+        if change and str(arguments[0]).startswith(root) and next(changes) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
+for number in count(1):
+    root = Path(sys.argv[1], str(number))
+    candidates = Candidates(root, datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
+    candidates.make()
+    with open_store(str(root / "releases"), LIMITS) as store:
+        child = os.fork()
+        if not child:
+            die_before(number, str(root))
+            candidates.publish(store)
+            os._exit(0)
+        ended = os.waitpid(child, 0)[1]
+        published = store.list().published if (root / "releases").is_dir() else frozenset()
+        done = candidates.publish(store)
+        assert (done.version, done.is_new) == (1, not published), f"killed at {number}: {done}"
+        assert store.list().occupied == {1}
+        left = sorted(path.name for path in (root / "releases").iterdir())
+        assert left == ["1", "_releases"], left
+    if not ended:
+        break
+print(number)
+"""
+
+
+@pytest.mark.slow
+def test_a_publisher_killed_before_any_change_to_the_disk_loses_nothing(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(tests), str(tests.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED_ANYWHERE, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert int(done.stdout) > 30
 
 
 def claim_of(store: Store, candidates: Candidates, locks: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_canary_that_fails_in_the_soak_is_put_back(serving: tuple[Releases, Me
     with pytest.raises(RefusedError, match=r"Version 2 is worse than 1: .*out of memory"):
         releases.promote(2, step=step, **{**SOAK, "soak_s": 600.0})  # It does not wait for its end.
     meddler.meddle = lambda *_: None
-    assert releases.served().canary == 1
+    assert releases.served().labels["canary"] == 1
     assert releases.answers("stable") == releases.answers("canary") == [1, 1]
 
 
@@ -93,7 +93,7 @@ def test_a_slow_canary_is_put_back(serving: tuple[Releases, Meddler]) -> None:
     # However slow the machine is, no canary takes a millionth of stable's time.
     with pytest.raises(RefusedError, match="allowed is a ratio of 1e-06"):
         releases.promote(2, targets=[meddler.target], **{**SOAK, "max_latency_ratio": 1e-6})
-    assert releases.served().stable == releases.served().canary == 1
+    assert releases.served().stable == releases.served().labels["canary"] == 1
 
 
 def test_what_fails_for_stable_as_well_is_not_held_against_canary(

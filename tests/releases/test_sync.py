@@ -14,7 +14,7 @@ from helpers.release_store import MODEL, fill, promote, record
 from sortline.core.errors import RefusedError, ReleaseError
 from sortline.core.storage import Limits
 from sortline.releases.store import CONFIG, Store, open_store
-from sortline.releases.sync import Replica, localised
+from sortline.releases.sync import ServedFolder, localised
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def _tree(folder: Path) -> dict[str, bytes]:
 def test_a_replica_gets_what_the_file_names_and_nothing_else(
     store: Path, opened: Store, seen: Path
 ) -> None:
-    wanted = Replica(seen, MODEL).synchronise(opened)
+    wanted = ServedFolder(seen, MODEL).synchronise(opened)
     assert wanted.labels == {"stable": 3}
     assert _versions(seen) == {"3"}
     assert _tree(seen / MODEL / "3") == _tree(store / "3")
 
 
 def test_the_server_finds_the_versions_where_they_were_brought(opened: Store, seen: Path) -> None:
-    Replica(seen, MODEL).synchronise(opened)
+    ServedFolder(seen, MODEL).synchronise(opened)
     text = (seen / CONFIG).read_text(encoding="utf-8")
     assert f'base_path: "{seen / MODEL}"' in text
     assert "elsewhere" not in text
@@ -69,7 +69,7 @@ def test_the_server_finds_the_versions_where_they_were_brought(opened: Store, se
 def test_the_file_comes_after_the_versions_that_it_names(
     store: Path, opened: Store, seen: Path
 ) -> None:
-    replica = Replica(seen, MODEL)
+    replica = ServedFolder(seen, MODEL)
     replica.synchronise(opened)
     before = (seen / CONFIG).read_bytes()
     (store / "4" / "saved_model.pb").write_text("changed", encoding="utf-8")
@@ -83,7 +83,7 @@ def test_the_file_comes_after_the_versions_that_it_names(
 def test_a_label_moves_when_the_server_has_been_told_of_the_version(
     store: Path, opened: Store, seen: Path
 ) -> None:
-    replica = Replica(seen, MODEL)
+    replica = ServedFolder(seen, MODEL)
     replica.synchronise(opened)
     promote(store, {"stable": 4})
     told = []
@@ -99,14 +99,14 @@ def test_a_label_moves_when_the_server_has_been_told_of_the_version(
 def test_a_version_without_a_record_is_not_served(store: Path, opened: Store, seen: Path) -> None:
     (store / "_releases" / "3.json").unlink()
     with pytest.raises(ReleaseError, match="no record"):
-        Replica(seen, MODEL).synchronise(opened)
+        ServedFolder(seen, MODEL).synchronise(opened)
     assert not (seen / CONFIG).exists()
 
 
 def test_nothing_promoted_yet_is_said(store: Path, opened: Store, seen: Path) -> None:
     (store / CONFIG).unlink()
     with pytest.raises(ReleaseError, match="nothing was promoted yet"):
-        Replica(seen, MODEL).synchronise(opened)
+        ServedFolder(seen, MODEL).synchronise(opened)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_file_that_leaves_the_versions_open_is_refused(text: str, what: str) -
 def test_versions_stay_until_no_server_can_want_them_and_then_go(
     store: Path, opened: Store, seen: Path
 ) -> None:
-    replica = Replica(seen, MODEL)
+    replica = ServedFolder(seen, MODEL)
     promote(store, {"stable": 1})
     replica.synchronise(opened)
     promote(store, {"stable": 2})
@@ -142,14 +142,14 @@ def test_a_sidecar_that_was_restarted_removes_nothing_at_once(
     store: Path, opened: Store, seen: Path
 ) -> None:
     promote(store, {"stable": 1})
-    Replica(seen, MODEL).synchronise(opened)
+    ServedFolder(seen, MODEL).synchronise(opened)
     promote(store, {"stable": 2})
-    Replica(seen, MODEL).synchronise(opened)
+    ServedFolder(seen, MODEL).synchronise(opened)
     assert _versions(seen) == {"1", "2"}
 
 
 def test_a_pass_that_changes_nothing_does_not_touch_the_file(opened: Store, seen: Path) -> None:
-    replica = Replica(seen, MODEL)
+    replica = ServedFolder(seen, MODEL)
     replica.synchronise(opened)
     before = (seen / CONFIG).stat().st_ino
     replica.synchronise(opened)

@@ -21,15 +21,8 @@ from sortline.core.files import digest_tree, read_json, write_json
 from sortline.core.paths import Paths
 from sortline.model.contract import model_digest, verify
 from sortline.serving import infra_validate
-from sortline.serving.infra_validate import (
-    Answer,
-    Expected,
-    InfraBlessing,
-    Trial,
-    compare,
-    spread,
-    try_out,
-)
+from sortline.serving.infra_blessing import InfraBlessing, read_infra_blessing
+from sortline.serving.infra_validate import Answer, Expected, Trial, compare, spread, try_out
 from sortline.serving.server_program import Program
 
 FEW: dict[str, object] = {"images": 4, "timeout_s": 900.0, "warmup_records": 3}
@@ -219,8 +212,8 @@ def test_the_images_are_of_every_class() -> None:
 
 
 def test_the_report_is_json_that_publish_reads(evaluated: Paths) -> None:
-    text = (evaluated.reports / "infra_blessing.json").read_text()
-    assert set(json.loads(text)) == {
+    value = json.loads((evaluated.reports / "infra_blessing.json").read_text())
+    assert set(value) == {
         "blessed",
         "model_digest",
         "version_digest",
@@ -230,3 +223,4 @@ def test_the_report_is_json_that_publish_reads(evaluated: Paths) -> None:
         "max_difference",
         "reason",
     }
+    assert read_infra_blessing(evaluated) == InfraBlessing(**value)
