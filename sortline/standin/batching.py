@@ -7,6 +7,7 @@ refuses them, and who comes when too many batches wait gets RESOURCE_EXHAUSTED, 
 says UNAVAILABLE, which clients take for a restart.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +19,36 @@ import numpy as np
 import numpy.typing as npt
 
 from sortline.client.server_status import StatusError, invalid
-from sortline.standin.batching_parameters import BatchingParameters
 
 Array = npt.NDArray[Any]
 Compute = Callable[[Mapping[str, Array]], list[Array]]
 Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class BatchingParameters:
+    """How requests are put together; the defaults are the real server's.
+
+    Attributes:
+        max_batch_size: rows of a batch, and of a request.
+        batch_timeout_micros: that a batch which is not full waits for more, in us.
+        max_enqueued_batches: that wait to be computed, of one version.
+        num_batch_threads: batches that are computed at once, of one version.
+        allowed_batch_sizes: rows that the graph is given; none: any number.
+        ignored: what the file says besides, and this stand-in does not honour.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = os.cpu_count() or 1
+    allowed_batch_sizes: tuple[int, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def padded(self, size: int) -> int:
+        """The rows that the graph is given for so many."""
+        fitting = (allowed for allowed in self.allowed_batch_sizes if allowed >= size > 0)
+        return next(fitting, size)
 
 
 @dataclass
@@ -30,40 +56,18 @@ class _Batch:
     """Requests that will be computed together.
 
     Attributes:
-        parts: the inputs of each, by name.
-        size: rows of all of them.
         due: when it is computed, full or not, of `time.monotonic`.
+        requests: the inputs of each, by name.
+        size: rows of all of them.
         results: outputs of each; set with `failure` before `done`.
     """
 
     due: float
-    parts: list[Mapping[str, Array]] = field(default_factory=list)
+    requests: list[Mapping[str, Array]] = field(default_factory=list)
     size: int = 0
     results: list[list[Array]] = field(default_factory=list)
     failure: BaseException | None = None
     done: threading.Event = field(default_factory=threading.Event)
-
-    def add(self, feeds: Mapping[str, Array], size: int) -> int:
-        """One more request; its place."""
-        self.parts.append(feeds)
-        self.size += size
-        return len(self.parts) - 1
-
-    def answer(self, place: int) -> list[Array]:
-        """Wait for the outputs of the request at a place."""
-        self.done.wait()
-        if self.failure is not None:
-            raise self.failure
-        return self.results[place]
-
-
-def _size(feeds: Mapping[str, Array]) -> int:
-    if not all(value.ndim for value in feeds.values()):
-        raise invalid("Batching Run() input tensors must have at least one dimension")
-    sizes = {len(value) for value in feeds.values()}
-    if len(sizes) != 1:
-        raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
-    return sizes.pop()
 
 
 class Batcher:
@@ -90,16 +94,25 @@ class Batcher:
             StatusError: it is larger than a batch, not of rows, or too many batches wait.
             tf.errors.OpError: the graph refuses the values of a request in the same batch.
         """
-        size, most = _size(feeds), self._settings.max_batch_size
+        if not all(value.ndim for value in feeds.values()):
+            raise invalid("Batching Run() input tensors must have at least one dimension")
+        sizes = {len(value) for value in feeds.values()}
+        if len(sizes) != 1:
+            raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
+        size, most = sizes.pop(), self._settings.max_batch_size
         if size > most:
             raise invalid(f"Task size {size} is larger than maximum input batch size {most}")
-        shapes = tuple((name, feeds[name].shape[1:]) for name in sorted(feeds))
-        batch, place = self._join((*key, shapes), feeds, size)
+        key = (*key, *((name, feeds[name].shape[1:]) for name in sorted(feeds)))
+        batch, place = self._join(key, feeds, size)
         if place == 0:
-            self._lead((*key, shapes), batch, compute)
-        return batch.answer(place)
+            self._lead(key, batch, compute)
+        batch.done.wait()
+        if batch.failure is not None:
+            raise batch.failure
+        return batch.results[place]
 
     def _join(self, key: Key, feeds: Mapping[str, Array], size: int) -> tuple[_Batch, int]:
+        """The batch that a request is put into, and its place there."""
         with self._changed:
             batch = self._open.get(key)
             if batch is None or batch.size + size > self._settings.max_batch_size:
@@ -111,11 +124,13 @@ class Batcher:
                 batch = _Batch(time.monotonic() + self._settings.batch_timeout_micros / 1e6)
                 self._open[key] = batch
                 self.waiting += 1
-            place = batch.add(feeds, size)
+            batch.requests.append(feeds)
+            batch.size += size
             self._changed.notify_all()
-            return batch, place
+            return batch, len(batch.requests) - 1
 
     def _lead(self, key: Key, batch: _Batch, compute: Compute) -> None:
+        """Wait until a batch may be computed, and compute it for all who joined."""
         with self._changed:
             while (wait_s := self._wait_s(key, batch)) != 0.0:
                 self._changed.wait(wait_s)
@@ -124,7 +139,7 @@ class Batcher:
             self.waiting -= 1
             self._computing += 1
         try:
-            batch.results = self._computed(batch, compute)
+            batch.results = self._computed(batch.requests, batch.size, compute)
         except BaseException as error:  # It is every caller's, who raises it.
             batch.failure = error
         finally:
@@ -140,22 +155,22 @@ class Batcher:
         full = self._open.get(key) is not batch or batch.size >= self._settings.max_batch_size
         return 0.0 if full else max(0.0, batch.due - time.monotonic())
 
-    def _computed(self, batch: _Batch, compute: Compute) -> list[list[Array]]:
-        rows = self._settings.padded(batch.size)
-        names = list(batch.parts[0])
-        outputs = compute({name: _stacked(batch.parts, name, rows) for name in names})
+    def _computed(
+        self, requests: list[Mapping[str, Array]], size: int, compute: Compute
+    ) -> list[list[Array]]:
+        rows = self._settings.padded(size)
+        feeds = {}
+        for name in requests[0]:
+            values = np.concatenate([request[name] for request in requests])
+            # The first row again where some are missing.
+            feeds[name] = np.concatenate([values, np.repeat(values[:1], rows - size, axis=0)])
+        outputs = compute(feeds)
         if wrong := [value.shape for value in outputs if value.ndim == 0 or len(value) != rows]:
             raise StatusError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension"
                 f" sizes of the input tensors: {list(wrong[0])}, {rows}",
             )
-        ends = np.cumsum([len(next(iter(part.values()))) for part in batch.parts])
-        split = (np.split(value[: ends[-1]], ends[:-1]) for value in outputs)
-        return [list(each) for each in zip(*split, strict=True)]
-
-
-def _stacked(parts: list[Mapping[str, Array]], name: str, rows: int) -> Array:
-    """The rows of all requests, and the first of them again where some are missing."""
-    values = np.concatenate([part[name] for part in parts])
-    return np.concatenate([values, np.repeat(values[:1], rows - len(values), axis=0)])
+        ends = np.cumsum([len(next(iter(request.values()))) for request in requests])
+        split = (np.split(value[:size], ends[:-1]) for value in outputs)
+        return [list(answers) for answers in zip(*split, strict=True)]

@@ -1,30 +1,115 @@
-"""One request against one loaded version: checked as the real server checks it, then computed."""
+"""One loaded version, and one request against it: checked as the real server does, then computed.
 
+A version is a SavedModel's graph in a session, as the real server has it. The session's loader
+takes SavedModels of both kinds, those of TF 2 and those of TF 1's builder, runs a signature by the
+names of its tensors, and gives its memory back when it is closed.
+"""
+
+import gc
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import grpc
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
+from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 from sortline.client.messages import message
 from sortline.client.server_status import StatusError, invalid
-from sortline.client.tensors import (
-    MAX_RANK,
-    TensorError,
-    from_proto,
-    to_proto,
-    type_name,
-)
-from sortline.model.contract import SERVING_DEFAULT
-from sortline.standin.loading import Servable
+from sortline.client.tensors import MAX_RANK, TensorError, from_proto, to_proto, type_name
+from sortline.model.contract import CONTRACT, SERVING_DEFAULT
+from sortline.standin.batching import Batcher
 
 Array = npt.NDArray[Any]
+_MAX_CALLABLES: Final = 32
 _DT_STRING: Final = 7
-PREDICT: Final = "tensorflow/serving/predict"
-CLASSIFY: Final = "tensorflow/serving/classify"
-REGRESS: Final = "tensorflow/serving/regress"
+_PREDICT: Final = "tensorflow/serving/predict"
+_CLASSIFY: Final = "tensorflow/serving/classify"
+_REGRESS: Final = "tensorflow/serving/regress"
+
+
+class Servable:
+    """One loaded version.
+
+    Attributes:
+        name: of the model.
+        version: number.
+        signatures: `tensorflow.SignatureDef` by name.
+        is_ours: whether it brought a contract, which says what its outputs mean.
+        batcher: puts requests together; None: each is computed by itself.
+
+    Raises:
+        Exception: whatever TensorFlow raises on files that are not a SavedModel it can use.
+    """
+
+    def __init__(self, name: str, version: int, folder: Path) -> None:
+        self.name, self.version = name, version
+        self.is_ours = (folder / CONTRACT).exists()
+        self.batcher: Batcher | None = None
+        self._graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=self._graph)
+        self._callables: dict[tuple[str, ...], Any] = {}
+        self._lock = Lock()
+        try:
+            with self._graph.as_default():
+                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(folder))
+        except BaseException:
+            self.close()
+            raise
+        self.signatures: Mapping[str, Any] = dict(meta.signature_def)
+
+    def run(
+        self, signature: str, feeds: Mapping[str, Array], outputs: Sequence[str]
+    ) -> list[Array]:
+        """Compute the named outputs; thread-safe.
+
+        Args:
+            signature: its name.
+            feeds: every input by its name in the signature.
+            outputs: names in the signature.
+
+        Raises:
+            tf.errors.OpError: the graph refuses the values.
+            StatusError: they cannot be put into a batch.
+        """
+        call = self._callable(signature, outputs)
+        order = sorted(self.signatures[signature].inputs)
+
+        def compute(given: Mapping[str, Array]) -> list[Array]:
+            return [np.asarray(value) for value in call(*(given[name] for name in order))]
+
+        if self.batcher is None:
+            return compute(feeds)
+        return self.batcher.run((signature, *outputs), feeds, compute)
+
+    def _callable(self, signature: str, outputs: Sequence[str]) -> Any:
+        key = (signature, *outputs)
+        with self._lock:
+            if key in self._callables:
+                return self._callables[key]
+            if len(self._callables) >= _MAX_CALLABLES:
+                self._callables.pop(next(iter(self._callables)))
+            definition = self.signatures[signature]
+            options = CallableOptions(
+                feed=[definition.inputs[name].name for name in sorted(definition.inputs)],
+                fetch=[definition.outputs[name].name for name in outputs],
+            )
+            # The public ways to run a session refuse values of another shape than the signature's;
+            # the real server takes them, and its own test client sends a scalar for a vector.
+            return self._callables.setdefault(
+                key, self._session._make_callable_from_options(options)
+            )
+
+    def close(self) -> None:
+        """Free the memory; no call may be under way."""
+        self._callables.clear()
+        self._session.close()
+        del self._session, self._graph
+        gc.collect()  # A graph is full of references in circles.
 
 
 def predict(servable: Servable, request: Any) -> Any:
@@ -37,28 +122,29 @@ def predict(servable: Servable, request: Any) -> Any:
     key = request.model_spec.signature_name or SERVING_DEFAULT
     signature = servable.signatures.get(key)
     if signature is None:
-        raise StatusError(
-            grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.'
-        )
-    if signature.method_name not in (PREDICT, CLASSIFY, REGRESS):
+        text = f'Serving signature key "{key}" not found.'
+        raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, text)
+    if signature.method_name not in (_PREDICT, _CLASSIFY, _REGRESS):
         raise StatusError(
             grpc.StatusCode.INTERNAL,
-            f"Expected prediction signature method_name to be one of {{{PREDICT}, {CLASSIFY},"
-            f" {REGRESS}}}. Was: {signature.method_name}",
+            f"Expected prediction signature method_name to be one of {{{_PREDICT}, {_CLASSIFY},"
+            f" {_REGRESS}}}. Was: {signature.method_name}",
         )
     feeds = _feeds(signature, request.inputs)
     outputs = _filtered(signature, request.output_filter)
-    response = message("tensorflow.serving.PredictResponse")()
-    _fill_spec(response.model_spec, servable, request, key)
+    response = _response("PredictResponse", servable, request, key)
     for name, value in zip(outputs, servable.run(key, feeds, outputs), strict=True):
         response.outputs[name].CopyFrom(to_proto(value))
     return response
 
 
-def _fill_spec(spec: Any, servable: Servable, request: Any, key: str) -> None:
-    spec.name = request.model_spec.name
-    spec.version.value = servable.version
-    spec.signature_name = key
+def _response(kind: str, servable: Servable, request: Any, key: str) -> Any:
+    """An empty response that says which version and which signature gave it."""
+    response = message(f"tensorflow.serving.{kind}")()
+    response.model_spec.name = request.model_spec.name
+    response.model_spec.version.value = servable.version
+    response.model_spec.signature_name = key
+    return response
 
 
 def _set(names: Iterable[str]) -> str:
@@ -66,6 +152,7 @@ def _set(names: Iterable[str]) -> str:
 
 
 def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:
+    """The arrays of a request's inputs, by name; every one that the signature wants."""
     sent, wanted = set(inputs), set(signature.inputs)
     if len(sent) != len(wanted):
         raise invalid(
@@ -87,20 +174,15 @@ def _fed(name: str, dtype: int, proto: Any) -> Array:
             f"Expected input {name} to be {type_name(dtype)} but {type_name(proto.dtype)} is"
             " provided."
         )
-    if dtype == _DT_STRING:
-        _check_all_given(name, proto)
+    # The last value, or an empty string, fills the rest of a shape. With numbers that is a saving;
+    # with images it is one picture decoded a million times, at the word of a hundred bytes.
+    sizes, given = [dim.size for dim in proto.tensor_shape.dim], len(proto.string_val)
+    if dtype == _DT_STRING and len(sizes) <= MAX_RANK and math.prod(sizes) > given:
+        raise invalid(f"tensor parsing error: {name}: shape {sizes} does not fit {given} value(s).")
     try:
         return from_proto(proto)
     except (TensorError, ValueError, OverflowError) as error:
         raise invalid(f"tensor parsing error: {name}: {error}") from error
-
-
-def _check_all_given(name: str, proto: Any) -> None:
-    # The last value, or an empty string, fills the rest of a shape. With numbers that is a saving;
-    # with images it is one picture decoded a million times, at the word of a hundred bytes.
-    sizes, given = [dim.size for dim in proto.tensor_shape.dim], len(proto.string_val)
-    if len(sizes) <= MAX_RANK and math.prod(sizes) > given:
-        raise invalid(f"tensor parsing error: {name}: shape {sizes} does not fit {given} value(s).")
 
 
 def _filtered(signature: Any, wanted: Sequence[str]) -> list[str]:
@@ -118,6 +200,7 @@ def _filtered(signature: Any, wanted: Sequence[str]) -> list[str]:
 
 
 def _example_signature(servable: Servable, request: Any, method: str, kind: str) -> tuple[str, Any]:
+    """The key and the signature, of a method that takes tf.Examples, that a request means."""
     key = request.model_spec.signature_name or SERVING_DEFAULT
     signature = servable.signatures.get(key)
     if signature is None:
@@ -131,34 +214,36 @@ def _example_signature(servable: Servable, request: Any, method: str, kind: str)
     return key, signature
 
 
-def _examples(source: Any) -> Array:
-    """Serialized tf.Example [N] of an `Input`; the context's features are laid under each."""
-    which = source.WhichOneof("kind")
-    listed = getattr(source, which) if which else None
-    if listed is None or not listed.examples:
-        raise invalid("Input is empty")
-    if which == "example_list":
-        return np.array([each.SerializeToString() for each in listed.examples], object)
-    merged = []
-    for each in listed.examples:
-        whole = message("tensorflow.Example")()
-        whole.CopyFrom(listed.context)
-        for name, feature in each.features.feature.items():
-            whole.features.feature[name].CopyFrom(feature)
-        merged.append(whole.SerializeToString())
-    return np.array(merged, object)
-
-
-def _ask(servable: Servable, request: Any, key: str, outputs: list[str]) -> dict[str, Array]:
+def _run_examples(
+    servable: Servable, request: Any, key: str, outputs: list[str]
+) -> dict[str, Array]:
+    """The outputs by name, each with a row for each tf.Example of the request."""
     examples = _examples(request.input)
     values = servable.run(key, {"inputs": examples}, outputs)
-    found = dict(zip(outputs, values, strict=True))
-    for name, value in found.items():
+    for name, value in zip(outputs, values, strict=True):
         if not value.ndim or len(value) != len(examples):
             raise invalid(
                 f"Expected {name} output batch size to be {len(examples)}. Was: {list(value.shape)}"
             )
-    return found
+    return dict(zip(outputs, values, strict=True))
+
+
+def _examples(source: Any) -> Array:
+    """Serialized tf.Example [N] of an `Input`; the context's features are laid under each."""
+    kind = source.WhichOneof("kind")
+    examples = getattr(source, kind).examples if kind else ()
+    if not examples:
+        raise invalid("Input is empty")
+    if kind == "example_list":
+        return np.array([example.SerializeToString() for example in examples], object)
+    merged = []
+    for example in examples:
+        whole = message("tensorflow.Example")()
+        whole.CopyFrom(source.example_list_with_context.context)
+        for name, feature in example.features.feature.items():
+            whole.features.feature[name].CopyFrom(feature)
+        merged.append(whole.SerializeToString())
+    return np.array(merged, object)
 
 
 def classify(servable: Servable, request: Any) -> Any:
@@ -168,33 +253,25 @@ def classify(servable: Servable, request: Any) -> Any:
         StatusError: the request or the signature is not one of classification.
         tf.errors.OpError: the graph refuses the values.
     """
-    key, signature = _example_signature(servable, request, CLASSIFY, "classification")
+    key, signature = _example_signature(servable, request, _CLASSIFY, "classification")
     outputs = sorted({"classes", "scores"} & set(signature.outputs))
     if not outputs:
         raise invalid(f"Expected outputs classes or scores. Was: {_set(signature.outputs)}")
-    found = _ask(servable, request, key, outputs)
-    for name, value in found.items():
+    values = _run_examples(servable, request, key, outputs)
+    for name, value in values.items():
         if value.ndim != 2:
             raise invalid(f"Expected {name} of shape [N, classes]. Was: {list(value.shape)}")
-    response = message("tensorflow.serving.ClassificationResponse")()
-    _fill_spec(response.model_spec, servable, request, key)
-    labels, scores = found.get("classes"), found.get("scores")
-    for row in range(len(found[outputs[0]])):
-        _add_classes(
-            response.result.classifications.add(),
-            None if labels is None else labels[row],
-            None if scores is None else scores[row],
-        )
+    response = _response("ClassificationResponse", servable, request, key)
+    labels, scores = values.get("classes"), values.get("scores")
+    rows, classes = values[outputs[0]].shape
+    for row in range(rows):
+        listed = response.result.classifications.add()
+        for at in range(classes):
+            listed.classes.add(
+                label="" if labels is None else labels[row, at],
+                score=0.0 if scores is None else float(scores[row, at]),
+            )
     return response
-
-
-def _add_classes(target: Any, labels: Array | None, scores: Array | None) -> None:
-    size = len(labels) if labels is not None else len(scores) if scores is not None else 0
-    for at in range(size):
-        target.classes.add(
-            label=labels[at] if labels is not None else "",
-            score=float(scores[at]) if scores is not None else 0.0,
-        )
 
 
 def regress(servable: Servable, request: Any) -> Any:
@@ -204,26 +281,21 @@ def regress(servable: Servable, request: Any) -> Any:
         StatusError: the request or the signature is not one of regression.
         tf.errors.OpError: the graph refuses the values.
     """
-    key, signature = _example_signature(servable, request, REGRESS, "regression")
+    key, signature = _example_signature(servable, request, _REGRESS, "regression")
     if list(signature.outputs) != ["outputs"]:
         raise invalid(f"Expected one output named outputs. Was: {_set(signature.outputs)}")
-    found = _ask(servable, request, key, ["outputs"])["outputs"]
-    response = message("tensorflow.serving.RegressionResponse")()
-    _fill_spec(response.model_spec, servable, request, key)
-    if found.size != len(found):
-        raise invalid(f"Expected outputs of shape [N] or [N, 1]. Was: {list(found.shape)}")
-    for value in found.ravel().tolist():
+    values = _run_examples(servable, request, key, ["outputs"])["outputs"]
+    response = _response("RegressionResponse", servable, request, key)
+    if values.size != len(values):
+        raise invalid(f"Expected outputs of shape [N] or [N, 1]. Was: {list(values.shape)}")
+    for value in values.ravel().tolist():
         response.result.regressions.add(value=value)
     return response
 
 
-def metadata(servable: Servable, request: Any) -> Any:
-    """Answer a GetModelMetadataRequest, whose fields were checked, with the signatures."""
-    response = message("tensorflow.serving.GetModelMetadataResponse")()
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.version.value = servable.version
-    signatures = message("tensorflow.serving.SignatureDefMap")()
-    for name, definition in servable.signatures.items():
-        signatures.signature_def[name].ParseFromString(definition.SerializeToString())
-    response.metadata["signature_def"].Pack(signatures)
-    return response
+# By the method of the PredictionService.
+INFERENCE: Final[Mapping[str, Callable[[Servable, Any], Any]]] = {
+    "Predict": predict,
+    "Classify": classify,
+    "Regress": regress,
+}

@@ -1,6 +1,7 @@
 """The REST server: predict, status and metadata, and the metrics."""
 
 import asyncio
+import functools
 import json
 import re
 import time
@@ -16,8 +17,8 @@ from sortline.client.messages import message
 from sortline.client.server_status import DEFECT, StatusError, invalid
 from sortline.client.tensors import from_proto
 from sortline.model.contract import SERVING_DEFAULT
-from sortline.standin import inference, json_answers, json_tensors
-from sortline.standin.loading import Servable
+from sortline.standin import rest_json
+from sortline.standin.inference import Servable, predict
 from sortline.standin.monitoring import CONTENT_TYPE, Monitoring
 from sortline.standin.service import Service
 
@@ -29,7 +30,7 @@ _INFER: Final = re.compile(_NAMED + r":(?P<method>predict|classify|regress)", re
 _LOOK: Final = re.compile(_NAMED + r"(?P<metadata>/metadata)?", re.IGNORECASE)
 _NO_NAME: Final = re.compile(r"/v1/models/?", re.IGNORECASE)
 _API: Final = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
-_CODES: Final = {
+_HTTP_CODES: Final = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.FAILED_PRECONDITION: 400,
     grpc.StatusCode.OUT_OF_RANGE: 400,
@@ -46,30 +47,23 @@ _CODES: Final = {
 }
 
 
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        text=json.dumps(value, indent=2), status=status, content_type="application/json"
-    )
+_json = functools.partial(json.dumps, indent=2)
+_as_dict = functools.partial(
+    MessageToDict, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+)
 
 
-def _failed(error: StatusError) -> web.Response:
-    return _json({"error": error.details}, _CODES.get(error.code, 500))
-
-
-def _fill_spec(spec: Any, parts: Mapping[str, str | None]) -> None:
-    spec.name = parts["name"]
+def _request(kind: str, parts: Mapping[str, str | None]) -> Any:
+    """An empty request to the version that a path names."""
+    request = message(f"tensorflow.serving.{kind}")()
+    request.model_spec.name = parts["name"]
     if version := parts["version"]:
         if int(version) >= 2**63:
             raise invalid(f"Failed to convert version: {version} to numeric.")
-        spec.version.value = int(version)
+        request.model_spec.version.value = int(version)
     if label := parts["label"]:
-        spec.version_label = label
-
-
-def _as_dict(proto: Any) -> dict[str, Any]:
-    return MessageToDict(
-        proto, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
+        request.model_spec.version_label = label
+    return request
 
 
 class RestServer:
@@ -91,25 +85,28 @@ class RestServer:
         self.application.router.add_route("*", "/{path:.*}", self._handle)
 
     async def _handle(self, request: web.Request) -> web.Response:
-        try:
-            return await self._route(request)
-        except StatusError as error:
-            return _failed(error)
-        except web.HTTPRequestEntityTooLarge as error:
-            return _json({"error": f"The request is too large: {error.text}"}, 413)
-        except Exception:
-            traceback.print_exc()
-            return _json({"error": DEFECT.details}, 500)
-
-    async def _route(self, request: web.Request) -> web.Response:
-        path, method = request.path, request.method
-        if method == "GET" and path == self._metrics_path:
+        if request.method == "GET" and request.path == self._metrics_path:
             page = self._monitoring.page()
             return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
+        status = 200
+        try:
+            text = await self._answer(request)
+        except StatusError as error:
+            status, text = _HTTP_CODES.get(error.code, 500), _json({"error": error.details})
+        except web.HTTPRequestEntityTooLarge as error:
+            status, text = 413, _json({"error": f"The request is too large: {error.text}"})
+        except Exception:
+            traceback.print_exc()
+            status, text = 500, _json({"error": DEFECT.details})
+        return web.Response(text=text, status=status, content_type="application/json")
+
+    async def _answer(self, request: web.Request) -> str:
+        path, method = request.path, request.method
         if method == "POST" and (match := _INFER.fullmatch(path)):
             return await self._infer(match.groupdict(), await request.read())
         if method == "GET" and (match := _LOOK.fullmatch(path)):
-            return self._look(match.groupdict())
+            look = self._metadata if match["metadata"] else self._status
+            return await look(match.groupdict())
         if method == "GET" and _NO_NAME.fullmatch(path):
             raise invalid("Missing model name in request.")
         malformed = f"Malformed request: {method} {path}"
@@ -117,57 +114,47 @@ class RestServer:
             raise invalid(malformed)
         raise StatusError(grpc.StatusCode.NOT_FOUND, malformed)
 
-    def _look(self, parts: Mapping[str, str | None]) -> web.Response:
-        if not parts["metadata"]:
-            status = message("tensorflow.serving.GetModelStatusRequest")()
-            _fill_spec(status.model_spec, parts)
-            return _json(_as_dict(self._service.status(status)))
-        request = message("tensorflow.serving.GetModelMetadataRequest")()
+    async def _status(self, parts: Mapping[str, str | None]) -> str:
+        request = _request("GetModelStatusRequest", parts)
+        return _json(_as_dict(await self._service.status(request)))
+
+    async def _metadata(self, parts: Mapping[str, str | None]) -> str:
+        request = _request("GetModelMetadataRequest", parts)
         request.metadata_field.append("signature_def")
-        _fill_spec(request.model_spec, parts)
-        found = self._service.metadata(request)
+        response = await self._service.metadata(request)
         signatures = message("tensorflow.serving.SignatureDefMap")()
-        found.metadata["signature_def"].Unpack(signatures)
-        spec = {"signature_name": "", **_as_dict(found.model_spec)}
+        response.metadata["signature_def"].Unpack(signatures)
+        spec = {"signature_name": "", **_as_dict(response.model_spec)}
         return _json({"model_spec": spec, "metadata": {"signature_def": _as_dict(signatures)}})
 
-    async def _infer(self, parts: Mapping[str, str | None], body: bytes) -> web.Response:
+    async def _infer(self, parts: Mapping[str, str | None], body: bytes) -> str:
         if str(parts["method"]).lower() != "predict":
-            raise StatusError(
-                grpc.StatusCode.UNIMPLEMENTED,
-                f"This stand-in takes {parts['method']} by gRPC only; the real server by REST too.",
+            text = (
+                f"This stand-in takes {parts['method']} by gRPC only; the real server by REST too."
             )
-        request = message("tensorflow.serving.PredictRequest")()
-        _fill_spec(request.model_spec, parts)
+            raise StatusError(grpc.StatusCode.UNIMPLEMENTED, text)
+        request = _request("PredictRequest", parts)
         deadline = time.monotonic() + _TIMEOUT_S
         async with self._service.counted("REST", "Predict", request):
-            return await self._predict(request, body, deadline)
-
-    async def _predict(self, request: Any, body: bytes, deadline: float) -> web.Response:
-        # Large bodies take their time to parse, and the event loop has others to see to.
-        asked = await asyncio.to_thread(json_tensors.parse_object, body)
-        name = asked.get("signature_name", "")
-        if not isinstance(name, str):
-            raise invalid(
-                "JSON Value not formatted correctly. 'signature_name' key must be a string"
-            )
-        request.model_spec.signature_name = name
-        given = {"instances", "inputs"} & asked.keys()
-        if not given:
-            raise invalid("Missing 'inputs' or 'instances' key")
-        if len(given) == 2:
-            raise invalid("Expecting only one of 'inputs' or 'instances' keys to exist")
-
-        def work(servable: Servable) -> tuple[Any, str]:
-            _fill_inputs(servable, asked, request)
-            response = inference.predict(servable, request)
-            return response, _answer(response, by_row="instances" in asked)
-
-        text: str = await self._service.predict_with(request, work, deadline)
-        return web.Response(text=text, content_type="application/json")
+            # Large bodies take their time to parse, and the event loop has others to see to.
+            asked = await asyncio.to_thread(rest_json.parse_object, body)
+            name = asked.get("signature_name", "")
+            if not isinstance(name, str):
+                raise invalid(
+                    "JSON Value not formatted correctly. 'signature_name' key must be a string"
+                )
+            request.model_spec.signature_name = name
+            kinds = {"instances", "inputs"} & asked.keys()
+            if not kinds:
+                raise invalid("Missing 'inputs' or 'instances' key")
+            if len(kinds) == 2:
+                raise invalid("Expecting only one of 'inputs' or 'instances' keys to exist")
+            work = functools.partial(_predict, asked, request)
+            return await self._service.predict_with(request, work, deadline)
 
 
-def _fill_inputs(servable: Servable, asked: Mapping[str, Any], request: Any) -> None:
+def _predict(asked: Mapping[str, Any], request: Any, servable: Servable) -> tuple[Any, str]:
+    """The response to a body that was parsed, and its JSON."""
     name = request.model_spec.signature_name or SERVING_DEFAULT
     if name not in servable.signatures:
         raise invalid(f'Serving signature name: "{name}" not found in signature def')
@@ -176,13 +163,11 @@ def _fill_inputs(servable: Servable, asked: Mapping[str, Any], request: Any) -> 
     if not dtypes:
         raise invalid(f"Failed to get input map for signature: {name}")
     if "instances" in asked:
-        json_tensors.fill_instances(asked["instances"], dtypes, request.inputs)
+        rest_json.fill_instances(asked["instances"], dtypes, request.inputs)
     else:
-        json_tensors.fill_inputs(asked["inputs"], dtypes, request.inputs)
-
-
-def _answer(response: Any, *, by_row: bool) -> str:
+        rest_json.fill_inputs(asked["inputs"], dtypes, request.inputs)
+    response = predict(servable, request)
     outputs = {name: from_proto(response.outputs[name]) for name in sorted(response.outputs)}
-    if by_row:
-        return json.dumps({"predictions": json_answers.rows(outputs)}, indent=2)
-    return json.dumps({"outputs": json_answers.columns(outputs)}, indent=2)
+    if "instances" in asked:
+        return response, _json({"predictions": rest_json.answer_rows(outputs)})
+    return response, _json({"outputs": rest_json.answer_columns(outputs)})

@@ -6,8 +6,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.aio
@@ -16,28 +15,24 @@ from aiohttp import web
 from sortline.client.model_config import ModelSettings, read_config_file
 from sortline.client.server_status import StatusError
 from sortline.core.errors import ServingError, SortlineError
-from sortline.standin.batching import Batcher
-from sortline.standin.batching_parameters import read_batching
-from sortline.standin.compute import ComputePool
-from sortline.standin.flags import Flags
-from sortline.standin.grpc_service import handlers
-from sortline.standin.health import health_handler
-from sortline.standin.loading import Servable, load
-from sortline.standin.monitoring import Monitoring, metrics_path
+from sortline.standin.grpc_services import handlers
+from sortline.standin.monitoring import Monitoring
 from sortline.standin.registry import Registry
 from sortline.standin.rest import RestServer
-from sortline.standin.service import Service
-from sortline.standin.warmup import warm_up
+from sortline.standin.service import ComputePool, Service
+
+if TYPE_CHECKING:  # It starts this module, once the flags are right.
+    from sortline.standin.model_server import Flags
 
 HOST: Final = "127.0.0.1"
-MAX_REQUEST_BYTES: Final = 64 << 20
+_MAX_REQUEST_BYTES: Final = 64 << 20
 # Python's share of a request runs beside TensorFlow's share of another.
 WORKERS: Final = 2 * (os.cpu_count() or 1)
 QUEUE: Final = 128  # Half a second of a laptop: who waits longer is late for most callers.
 _GRACE_S: Final = 5.0
 # Two servers on one port would share its calls: a second one must fail instead.
 _OPTIONS: Final[dict[str, Any]] = {
-    "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
+    "grpc.max_receive_message_length": _MAX_REQUEST_BYTES,
     "grpc.so_reuseport": 0,
 }
 
@@ -77,16 +72,15 @@ class Server:
         StatusError: the model config file lists what cannot be served.
     """
 
-    def __init__(self, flags: Flags, *, workers: int = WORKERS, queue: int = QUEUE) -> None:
+    def __init__(self, flags: "Flags", *, workers: int = WORKERS, queue: int = QUEUE) -> None:
         self._flags = flags
-        self._first = _wanted(flags)
+        self._first = _listed(flags)
         self._monitoring = Monitoring()
-        self._metrics_path = metrics_path(flags.monitoring_config_file)
-        self._batching = read_batching(flags.enable_batching, flags.batching_parameters_file)
         # Who waits for a batch does it in a thread.
-        self._pool = ComputePool(*((workers + queue, 0) if self._batching else (workers, queue)))
+        self._pool = ComputePool(*((workers + queue, 0) if flags.batching else (workers, queue)))
         self.registry = Registry(
-            self._load,
+            self._monitoring,
+            flags.batching,
             allow_unavailable_labels=flags.allow_version_labels_for_unavailable_models,
             say=say,
         )
@@ -95,28 +89,13 @@ class Server:
         self._rest: web.AppRunner | None = None
         self._polls: list[asyncio.Task[None]] = []
 
-    def _load(self, name: str, version: int, folder: Path) -> Servable:
-        servable = None
-        try:
-            servable = load(name, version, folder)
-            warm_up(servable, folder, say)
-            if self._batching:
-                servable.batcher = Batcher(self._batching)
-        except BaseException:
-            self._monitoring.loaded(folder, well=False)
-            if servable is not None:
-                servable.close()
-            raise
-        self._monitoring.loaded(folder, well=True)
-        return servable
-
     async def start(self) -> Addresses:
         """Say what is not honoured and open the ports; nothing is loaded yet.
 
         Raises:
             ServingError: a port is taken.
         """
-        for name in self._batching.ignored if self._batching else ():
+        for name in self._flags.batching.ignored if self._flags.batching else ():
             say(f"{name} of --batching_parameters_file changes nothing in this stand-in")
         port = await self._open_grpc()
         if self._flags.rest_api_port is None:
@@ -124,9 +103,9 @@ class Server:
         return Addresses(f"{HOST}:{port}", f"{HOST}:{await self._open_rest()}")
 
     async def _open_grpc(self) -> int:
-        options = {**_OPTIONS, **dict(self._flags.channel_arguments)}
+        options = {**_OPTIONS, **dict(self._flags.grpc_channel_arguments)}
         server = grpc.aio.server(options=list(options.items()))
-        server.add_generic_rpc_handlers((*handlers(self._service), health_handler(self.registry)))
+        server.add_generic_rpc_handlers(handlers(self._service, self.registry))
         try:
             port = server.add_insecure_port(f"{HOST}:{self._flags.port}")
             if self._flags.grpc_socket_path:
@@ -138,7 +117,8 @@ class Server:
         return port
 
     async def _open_rest(self) -> int:
-        rest = RestServer(self._service, self._monitoring, self._metrics_path, MAX_REQUEST_BYTES)
+        metrics_path = self._flags.metrics_path
+        rest = RestServer(self._service, self._monitoring, metrics_path, _MAX_REQUEST_BYTES)
         self._rest = web.AppRunner(rest.application, access_log=None, shutdown_timeout=_GRACE_S)
         await self._rest.setup()
         port = self._flags.rest_api_port or 0
@@ -156,31 +136,23 @@ class Server:
             StatusError: a model has versions, none of which can be loaded, or a label is refused.
         """
         if self._flags.file_system_poll_wait_seconds >= 0:
-            await self._first_load()
-        self._poll_every(self._flags.file_system_poll_wait_seconds, self.registry.poll)
+            try:
+                await self.registry.apply(self._first)
+            except StatusError as error:
+                # An empty base path is waited for, as the real server does.
+                is_broken = self.registry.catalogue.will_not_recover
+                if is_broken or error.code is not grpc.StatusCode.UNKNOWN:
+                    raise
+                say(str(error))
+        polls = [(self._flags.file_system_poll_wait_seconds, self.registry.poll)]
         if self._flags.model_config_file:
-            self._poll_every(self._flags.model_config_file_poll_wait_seconds, self._reread)
-
-    async def _first_load(self) -> None:
-        try:
-            await self.registry.apply(self._first)
-        except StatusError as error:
-            # An empty base path is waited for, as the real server does.
-            if (
-                self.registry.catalogue.will_not_recover
-                or error.code is not grpc.StatusCode.UNKNOWN
-            ):
-                raise
-            say(str(error))
+            polls.append((self._flags.model_config_file_poll_wait_seconds, self._reread))
+        self._polls = [asyncio.create_task(_repeat(s, work)) for s, work in polls if s > 0]
 
     async def _reread(self) -> None:
-        wanted = _wanted(self._flags)
-        if wanted != self.registry.catalogue.settings:
-            await self.registry.apply(wanted)
-
-    def _poll_every(self, seconds: int, work: Callable[[], Awaitable[None]]) -> None:
-        if seconds > 0:
-            self._polls.append(asyncio.create_task(_repeat(seconds, work)))
+        listed = _listed(self._flags)
+        if listed != self.registry.catalogue.settings:
+            await self.registry.apply(listed)
 
     async def stop(self) -> None:
         """Let the calls under way end, close the ports, free the models."""
@@ -196,7 +168,7 @@ class Server:
         self._pool.close()
 
 
-def _wanted(flags: Flags) -> dict[str, ModelSettings]:
+def _listed(flags: "Flags") -> dict[str, ModelSettings]:
     if flags.model_config_file:
         return read_config_file(flags.model_config_file)
     if flags.model_base_path is None:
@@ -205,14 +177,14 @@ def _wanted(flags: Flags) -> dict[str, ModelSettings]:
 
 
 async def _repeat(seconds: int, work: Callable[[], Awaitable[None]]) -> None:
-    said = ""
+    last = ""
     while True:
         await asyncio.sleep(seconds)
         try:
             await work()
         except SortlineError as error:
-            if str(error) != said:  # Once is enough, however often it is looked at again.
-                said = str(error)
-                say(said)
+            if str(error) != last:  # Once is enough, however often it is looked at again.
+                last = str(error)
+                say(last)
         except Exception:  # A defect must not end the looking, which nobody would notice.
             traceback.print_exc()

@@ -5,6 +5,7 @@ builder with signatures to classify and to regress.
 """
 
 import asyncio
+import gc
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from sortline.client import rpc
 from sortline.client.messages import MODEL_SERVICE, PREDICTION_SERVICE, methods_of
 from sortline.client.tensors import from_proto, to_proto
 from sortline.serving.local_server import LOOPBACK
-from sortline.standin.flags import parse_flags
+from sortline.standin.model_server import parse_flags
 from sortline.standin.server import QUEUE, WORKERS, Addresses, Server
 
 
@@ -213,6 +214,8 @@ class Running:
             await self.server.stop()
 
     def start(self) -> "Running":
+        if not gc.get_freeze_count():  # As model_server does: all of TensorFlow's objects stay.
+            gc.freeze()
         self._thread.start()
         assert self._up.wait(120)
         return self

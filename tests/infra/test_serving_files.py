@@ -1,6 +1,7 @@
 """The files that TensorFlow Serving reads from ConfigMaps: a typing error in one fails here."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
@@ -8,17 +9,20 @@ from helpers.rendered import OVERLAYS, REPOSITORY, named, render
 
 from sortline.client.model_config import read_config_file
 from sortline.orchestration.params import load
-from sortline.standin.batching_parameters import message_class
-from sortline.standin.monitoring import metrics_path
+from sortline.standin.model_server import message_class, read_metrics_path
 
 
 def _file(overlay: str, name: str) -> str:
     return str(named(render(overlay), "ConfigMap", "server-config")["data"][name])
 
 
+def _batching(text: str) -> Any:
+    return text_format.Parse(text, message_class("BatchingParameters")())
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_batching_makes_sense(overlay: str) -> None:
-    found = text_format.Parse(_file(overlay, "batching.config"), message_class()())
+    found = _batching(_file(overlay, "batching.config"))
     largest = found.max_batch_size.value
     sizes = list(found.allowed_batch_sizes)
     # The server refuses sizes that do not grow, or do not end with the largest.
@@ -34,8 +38,8 @@ def test_batching_makes_sense(overlay: str) -> None:
 
 
 def test_a_gpu_waits_for_company_and_a_cpu_does_not() -> None:
-    gpu = text_format.Parse(_file("gpu", "batching.config"), message_class()())
-    cpu = text_format.Parse(_file("cpu", "batching.config"), message_class()())
+    gpu = _batching(_file("gpu", "batching.config"))
+    cpu = _batching(_file("cpu", "batching.config"))
     assert gpu.batch_timeout_micros.value > cpu.batch_timeout_micros.value == 0
     assert gpu.max_batch_size.value > cpu.max_batch_size.value
 
@@ -43,14 +47,14 @@ def test_a_gpu_waits_for_company_and_a_cpu_does_not() -> None:
 def test_a_misspelt_setting_would_be_seen() -> None:
     text = _file("gpu", "batching.config").replace("max_batch_size", "max_batchsize")
     with pytest.raises(text_format.ParseError):
-        text_format.Parse(text, message_class()())
+        _batching(text)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_prometheus_is_told_the_path_that_the_server_opens(overlay: str, tmp_path: Path) -> None:
     (tmp_path / "monitoring.config").write_text(_file(overlay, "monitoring.config"), "utf-8")
     monitor = named(render("gpu"), "ServiceMonitor", "serving")["spec"]
-    assert metrics_path(tmp_path / "monitoring.config") == monitor["endpoints"][0]["path"]
+    assert read_metrics_path(tmp_path / "monitoring.config") == monitor["endpoints"][0]["path"]
 
 
 def test_the_dev_overlays_model_config_names_the_model_that_clients_ask_for(

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from helpers.served_models import Client, client_of, half_plus, standin, versions
+from helpers.served_models import Client, client_of, standin, versions
 
 from sortline.client.messages import message
 from sortline.core.errors import ParamsError, ServingError
@@ -58,14 +58,9 @@ sys.exit(0 if sys.argv[1] == "version" else 1)
 """
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return half_plus(tmp_path_factory.mktemp("model") / "m")
-
-
 @pytest.fixture
-def models(tmp_path: Path, model: Path) -> Models:
-    return Models("default", versions(tmp_path / "base", model, 1))
+def models(tmp_path: Path, half_plus_two: Path) -> Models:
+    return Models("default", versions(tmp_path / "base", half_plus_two, 1))
 
 
 @pytest.fixture
@@ -224,9 +219,9 @@ def test_nothing_to_serve_and_a_program_that_is_not_there_are_said(models: Model
 
 
 def test_serve_starts_from_the_config_file_of_a_store_with_labels(
-    tmp_path: Path, model: Path
+    tmp_path: Path, half_plus_two: Path
 ) -> None:
-    base_path, file = versions(tmp_path / "base", model, 1), tmp_path / "models.config"
+    base_path, file = versions(tmp_path / "base", half_plus_two, 1), tmp_path / "models.config"
     file.write_text(
         f'model_config_list {{ config {{ name: "m" base_path: "{base_path}"'
         ' version_labels { key: "stable" value: 1 } } }'
@@ -286,11 +281,11 @@ def test_a_server_does_not_outlive_who_started_it_and_was_killed(tmp_path: Path)
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_serve_tells_people_what_to_do_and_stops_its_server_when_told_to(
-    tmp_path: Path, model: Path, number: int
+    tmp_path: Path, half_plus_two: Path, number: int
 ) -> None:
     command = [sys.executable, "-m", "sortline", "serve", "--port=0", "--rest-port=0"]
     with subprocess.Popen(
-        [*command, f"--saved-model={model}"], stdout=subprocess.PIPE, text=True
+        [*command, f"--saved-model={half_plus_two}"], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         said = [next(process.stdout) for _ in range(7)]

@@ -16,8 +16,8 @@ from helpers.served_models import client_of, floats, refusal, standin, versions
 
 from sortline.client.server_status import StatusError
 from sortline.core.errors import ParamsError
-from sortline.standin.batching import Batcher
-from sortline.standin.batching_parameters import BatchingParameters, read_batching
+from sortline.standin.batching import Batcher, BatchingParameters
+from sortline.standin.model_server import read_batching
 
 Array = npt.NDArray[Any]
 LONG_US = 60_000_000

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from helpers.colour_models import export, paint
-from helpers.served_models import Running, client_of, floats, standin
+from helpers.colour_models import paint
+from helpers.served_models import Running, client_of, floats, standin, versions
 
 from sortline.core.errors import ParamsError
-from sortline.standin.monitoring import metrics_path
+from sortline.standin.model_server import read_metrics_path
 
 
 def page(running: Running, path: str) -> str:
@@ -28,9 +28,10 @@ def value(text: str, sample: str) -> float:
     return float(match[1])
 
 
-def test_requests_latency_loads_classes_and_confidence_are_counted(tmp_path: Path) -> None:
-    base_path = tmp_path / "default"
-    export(base_path / "1")
+def test_requests_latency_loads_classes_and_confidence_are_counted(
+    tmp_path: Path, ours: Path
+) -> None:
+    base_path = versions(tmp_path / "default", ours, 1)
     paint(tmp_path / "red.png", "red", 80)
     red = (tmp_path / "red.png").read_bytes()
     metrics = tmp_path / "monitoring.config"
@@ -66,11 +67,11 @@ def test_the_path_is_the_files_and_there_is_none_without_it(
     assert "Malformed request" in page(running, "/monitoring/prometheus/metrics")
     off = tmp_path / "off"
     off.write_text("")
-    assert metrics_path(off) is None
-    assert metrics_path(None) is None
+    assert read_metrics_path(off) is None
+    assert read_metrics_path(None) is None
     off.write_text('prometheus_config { enable: true path: "relative" }')
     with pytest.raises(ParamsError, match="begin it with /"):
-        metrics_path(off)
+        read_metrics_path(off)
     off.write_text("prometheus { }")
     with pytest.raises(ParamsError, match=r"wants the text of a tensorflow\.serving\.Monitoring"):
-        metrics_path(off)
+        read_metrics_path(off)

@@ -1,4 +1,4 @@
-"""`python -m sortline.standin.model_server`, started as a harness starts the real binary."""
+"""A harness written for the real binary can start the stand-in; a typing error cannot pass."""
 
 import signal
 import socket
@@ -9,17 +9,82 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.served_models import Client, half_plus, standin, versions
+from helpers.served_models import Client, standin, versions
 
 from sortline.client.server_status import StatusError
-from sortline.core.errors import ServingError
+from sortline.core.errors import ParamsError, ServingError
+from sortline.standin.batching import BatchingParameters
+from sortline.standin.model_server import parse_flags
+
+BASE = "--model_base_path=/models/m"
+
+
+def test_both_spellings_and_every_flag(tmp_path: Path) -> None:
+    monitoring, batching = tmp_path / "monitoring", tmp_path / "batching"
+    monitoring.write_text('prometheus_config { enable: true path: "/m" }')
+    batching.write_text("max_batch_size { value: 7 }")
+    flags = parse_flags(
+        [
+            "--port",
+            "8600",
+            "--rest_api_port=8601",
+            "--model_name=m",
+            BASE,
+            "--model_config_file=/c",
+            "--model_config_file_poll_wait_seconds=5",
+            "--file_system_poll_wait_seconds=-1",
+            f"--monitoring_config_file={monitoring}",
+            "--enable_batching",
+            f"--batching_parameters_file={batching}",
+            "--grpc_channel_arguments=grpc.max_receive_message_length=9,grpc.x=y",
+            "--grpc_socket_path=/tmp/s",
+            "--allow_version_labels_for_unavailable_models=true",
+            "--tensorflow_intra_op_parallelism=2",
+        ]
+    )
+    assert flags is not None
+    assert (flags.port, flags.rest_api_port, flags.model_name) == (8600, 8601, "m")
+    assert flags.grpc_channel_arguments == (("grpc.max_receive_message_length", 9), ("grpc.x", "y"))
+    assert flags.file_system_poll_wait_seconds == -1
+    assert flags.allow_version_labels_for_unavailable_models
+    assert flags.tensorflow_intra_op_parallelism == 2
+    assert (flags.metrics_path, flags.batching) == ("/m", BatchingParameters(7))
+
+
+def test_the_defaults_are_the_real_servers_but_for_threads() -> None:
+    flags = parse_flags([BASE])
+    assert flags is not None
+    assert (flags.port, flags.rest_api_port, flags.model_name) == (8500, None, "default")
+    assert (flags.file_system_poll_wait_seconds, flags.batching) == (1, None)
+    assert flags.model_base_path == Path("/models/m")
+    assert flags.tensorflow_intra_op_parallelism == 1  # Beside each other, not within.
+    assert parse_flags([BASE, "--enable_batching=false"]) == flags
+    assert parse_flags(["--version"]) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "No model is named"),
+        ([BASE, "--prot=1"], "--prot"),
+        ([BASE, "--port=http"], "no port from 0 to 65535"),
+        ([BASE, "--port=70000"], "no port"),
+        ([BASE, "--enable_batching=maybe"], "neither true nor false"),
+        ([BASE, "--grpc_channel_arguments=grpc.x"], "no NAME=VALUE"),
+        ([BASE, "--port=8501", "--rest_api_port=8501"], "both 8501"),
+        ([BASE, "--tensorflow_intra_op_parallelism=-1"], "no number from 0"),
+        ([BASE, "stray"], "stray"),
+        ([BASE, "--model_nam=x"], "--model_nam"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments: list[str], said: str) -> None:
+    with pytest.raises(ParamsError) as error:
+        parse_flags(arguments)
+    assert said in str(error.value)
+    assert "lists the flags" in str(error.value) or "give" in str(error.value)
+
 
 COMMAND = (sys.executable, "-m", "sortline.standin.model_server")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return half_plus(tmp_path_factory.mktemp("model") / "m")
 
 
 class Started:
@@ -45,8 +110,8 @@ class Started:
 
 
 @pytest.fixture
-def started(tmp_path: Path, model: Path) -> Iterator[Started]:
-    base_path = versions(tmp_path / "base", model, 1)
+def started(tmp_path: Path, half_plus_two: Path) -> Iterator[Started]:
+    base_path = versions(tmp_path / "base", half_plus_two, 1)
     socket_path, batching = tmp_path / "s", tmp_path / "batching"
     batching.write_text("max_batch_size { value: 8 } pad_variable_length_inputs: true")
     server = Started(
@@ -64,7 +129,7 @@ def started(tmp_path: Path, model: Path) -> Iterator[Started]:
 
 
 def test_it_says_where_it_listens_polls_its_base_path_and_ends_in_order(
-    started: Started, tmp_path: Path, model: Path
+    started: Started, tmp_path: Path, half_plus_two: Path
 ) -> None:
     started.until("pad_variable_length_inputs of --batching_parameters_file changes nothing")
     line = started.until("listening")
@@ -76,7 +141,7 @@ def test_it_says_where_it_listens_polls_its_base_path_and_ends_in_order(
         client = Client(address)
         with client.channel:
             assert client.half_plus(2.0) == 3.0
-    versions(tmp_path / "base", model, 2)
+    versions(tmp_path / "base", half_plus_two, 2)
     started.until("default version 2: AVAILABLE")
     started.until("default version 1: END")
     with (
@@ -114,8 +179,8 @@ def test_an_unknown_flag_ends_it_before_anything_is_imported(
     assert "--nope" in capfd.readouterr().err
 
 
-def test_a_label_at_the_start_needs_the_flag(tmp_path: Path, model: Path) -> None:
-    versions(tmp_path / "base", model, 1)
+def test_a_label_at_the_start_needs_the_flag(tmp_path: Path, half_plus_two: Path) -> None:
+    versions(tmp_path / "base", half_plus_two, 1)
     config = tmp_path / "config"
     config.write_text(
         f'model_config_list {{ config {{ name: "m" base_path: "{tmp_path}/base"'
@@ -129,4 +194,4 @@ def test_a_label_at_the_start_needs_the_flag(tmp_path: Path, model: Path) -> Non
     )
     flag = "--allow_version_labels_for_unavailable_models"
     with standin(f"--model_config_file={config}", flag) as running:
-        assert running.server.registry.catalogue.labels == {"m": {"stable": 1}}
+        assert running.server.registry.catalogue.settings["m"].labels == {"stable": 1}

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from helpers.colour_models import export, paint
-from helpers.served_models import Client, refusal
+from helpers.colour_models import paint
+from helpers.served_models import Client, refusal, versions
 
 from sortline.client.messages import PREDICTION_SERVICE
 from sortline.client.tensors import from_proto
@@ -41,9 +41,8 @@ def red(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    base_path = tmp_path_factory.mktemp("served")
-    export(base_path / "1")
+def server(tmp_path_factory: pytest.TempPathFactory, ours: Path) -> Iterator[RunningServer]:
+    base_path = versions(tmp_path_factory.mktemp("served"), ours, 1)
     flags = ("--grpc_channel_arguments=grpc.max_receive_message_length=1000000",)
     models = Models("sortline", base_path, flags=flags)
     with running_server(models, timeout_s=300, program=Program("stand-in", "")) as found:
