@@ -16,8 +16,9 @@ from sortline.core.files import read_json, require, write_json, write_text
 from sortline.core.paths import Paths
 from sortline.evaluation.blessing import COLUMNS, Blessing, cells, headline, short, table
 from sortline.evaluation.champion import read_champion
-from sortline.evaluation.settings import GateParams
-from sortline.evaluation.verdicts import Candidate, champion_verdicts, own_verdicts
+from sortline.evaluation.gate_settings import GateParams
+from sortline.evaluation.gates import Candidate
+from sortline.evaluation.verdicts import champion_verdicts, own_verdicts
 from sortline.model.contract import model_digest
 from sortline.reporting.pages import markdown_table
 

@@ -11,21 +11,10 @@ from rich.text import Text
 from sortline.core.errors import ArtifactError, GateError
 from sortline.core.files import read_json
 from sortline.core.paths import Paths
+from sortline.evaluation.gates import Value, Verdict
 from sortline.model.contract import model_digest
 
-Value = float | str | list[str] | None
 COLUMNS = ("gate", "verdict", "observed", "required", "reason")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One gate's answer; `reason` says it in words, with its error bar where there is one."""
-
-    gate: str
-    passed: bool
-    observed: Value
-    required: Value
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,20 @@ in service. Where their classes differ, accuracy is compared by label on the ima
 that both have.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sortline.core.errors import ArtifactError, GateError
-from sortline.evaluation.blessing import Verdict, short
+from sortline.evaluation.blessing import short
 from sortline.evaluation.champion import Champion
-from sortline.evaluation.metrics import Difference, paired_difference, wilson
+from sortline.evaluation.gate_settings import GateParams, GateSettings
+from sortline.evaluation.gates import GATES, Candidate, Verdict
+from sortline.evaluation.metrics import Difference, paired_difference
 from sortline.evaluation.scores import score_files
-from sortline.evaluation.settings import Gate, GateParams
 from sortline.model.contract import (
     PREDICT_TENSOR,
     SERVING_DEFAULT,
@@ -29,105 +29,14 @@ from sortline.model.contract import (
 from sortline.model.local_model import load_model
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """What is known of the exported model.
-
-    Attributes:
-        folder: its SavedModel.
-        digest: its `model_digest`.
-        size_mb: of all its files, 10^6 bytes each.
-        metrics: the contents of metrics.json.
-        latency: the contents of latency.json.
-        rows: the rows of predictions.parquet.
-    """
-
-    folder: Path
-    digest: str
-    size_mb: float
-    metrics: dict[str, Any]
-    latency: dict[str, Any]
-    rows: pd.DataFrame
-
-
-def _with_interval(value: float, interval: Sequence[float]) -> str:
-    """A share and its error bar, e.g. `0.927 (95 %: 0.915 to 0.938)`."""
-    low, high = interval
-    return f"{value:.3f} (95 %: {low:.3f} to {high:.3f})"
-
-
-def _at_least(gate: str, observed: float, floor: float | None, reason: str) -> list[Verdict]:
-    return [] if floor is None else [Verdict(gate, observed >= floor, observed, floor, reason)]
-
-
-def _at_most(gate: str, observed: float, cap: float | None, reason: str) -> list[Verdict]:
-    return [] if cap is None else [Verdict(gate, observed <= cap, observed, cap, reason)]
-
-
-def own_verdicts(gate: Gate, candidate: Candidate) -> list[Verdict]:
-    """Every verdict that needs no champion, in the order of params.yaml; null is not asked.
+def own_verdicts(settings: GateSettings, candidate: Candidate) -> list[Verdict]:
+    """Every verdict that needs no champion, by the gates' names.
 
     Raises:
-        GateError: see `ranking_verdicts`.
+        GateError: a gate asks for what cannot be known of this model.
+        ParamsError: the file of a gate cannot be used.
     """
-    figures, latency, size = candidate.metrics, candidate.latency, candidate.size_mb
-    accuracy, f1, ece = figures["accuracy"], figures["macro_f1"], figures["ece"]
-    gap = figures["gaps"]["train_test"]
-    accuracy_bar = _with_interval(accuracy, figures["intervals"]["accuracy"])
-    f1_bar = _with_interval(f1, figures["intervals"]["macro_f1"])
-    on = f"on {figures['images']} test images"
-    took = (
-        f"p50 {latency['p50_ms']:.1f} ms (p95 {latency['p95_ms']:.1f}) against"
-        f" {latency['reference']['p50_ms']:.1f} ms of the reference, {latency['calls']} calls of"
-        f" each in turns on {latency['machine']['cpu']}"
-    )
-    by_heart = f"accuracy {gap + accuracy:.3f} on train minus {accuracy_bar} on test"
-    files = f"{size:.1f} MB of files in artifacts/saved_model"
-    return [
-        *_at_least("min_accuracy", accuracy, gate.min_accuracy, f"accuracy {accuracy_bar} {on}"),
-        *_at_least("min_macro_f1", f1, gate.min_macro_f1, f"macro-F1 {f1_bar} {on}"),
-        *_recall_verdict(gate.min_recall, figures["per_class"]),
-        *ranking_verdicts(gate, figures.get("two_classes")),
-        *_at_most("max_ece", ece, gate.max_ece, f"calibration error {ece:.3f} in 15 bins {on}"),
-        *_at_most("max_train_test_gap", gap, gate.max_train_test_gap, by_heart),
-        *_at_most("max_latency_ratio", latency["ratio"], gate.max_latency_ratio, took),
-        *_at_most("max_size_mb", size, gate.max_size_mb, files),
-    ]
-
-
-def _recall_verdict(
-    floor: float | None, per_class: Mapping[str, Mapping[str, Any]]
-) -> list[Verdict]:
-    """The floor under every class's recall; the reason names the worst class."""
-    worst = min(per_class, key=lambda label: (per_class[label]["recall"], label))
-    recall, images = per_class[worst]["recall"], per_class[worst]["support"]
-    bar = _with_interval(recall, wilson(round(recall * images), images))
-    below = sum(1 for figures in per_class.values() if floor and figures["recall"] < floor)
-    reason = f"worst class {worst}: recall {bar} on its {images} images"
-    if below > 1:
-        reason += f"; {below} classes are below the floor"
-    return _at_least("min_recall", recall, floor, reason)
-
-
-def ranking_verdicts(gate: Gate, ranked: Mapping[str, Any] | None) -> list[Verdict]:
-    """Floors on the areas under the curves of two classes.
-
-    Raises:
-        GateError: one is asked for, and there is no such area.
-    """
-    verdicts = []
-    asked = {"ROC": ("roc_auc", gate.min_roc_auc), "precision-recall": ("pr_auc", gate.min_pr_auc)}
-    for curve, (key, floor) in asked.items():
-        area = (ranked or {}).get(key)
-        if floor is not None and area is None:
-            raise GateError(
-                f"gate.min_{key} is {floor}, and there is no such area: it takes a model of two"
-                f" classes, and test images of both. Set gate.min_{key}: null."
-            )
-        if ranked and area is not None:
-            reason = f"area under the {curve} curve of {ranked['positive']} {area:.3f}"
-            verdicts += _at_least(f"min_{key}", area, floor, reason)
-    return verdicts
+    return [GATES[name].judge(value, candidate) for name, value in settings.asked.items()]
 
 
 def champion_verdicts(

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, model_validator
 
 from sortline.core.entry import exit_code_of
 from sortline.core.params import load_params, overlay, parse_params
-from sortline.evaluation.settings import GateParams
+from sortline.evaluation.gate_settings import GateParams
 from sortline.experiments.run import read_recipe, source_of
 from sortline.experiments.settings import AuditParams
 from sortline.images.view_settings import Augment

@@ -99,6 +99,9 @@ def test_a_plugin_counts_for_what_uses_it_once_the_settings_name_it(checkout: Pa
         after = lists(checkout)
         uses = {step for step in after if "plugins/augmentations/erase.py" in after[step]}
         assert uses == {"augment", "train_phase1", "fine_tune_phase2"}
+        path.write_text(text.replace("gate:", "gate:\n  max_recall_gap: 0.2\n  #", 1))
+        after = lists(checkout)
+        assert {step for step in after if after[step] != before[step]} == {"gate"}
     finally:
         path.write_text(text)
         for folder in ("augmentations", "backbones", "gates"):

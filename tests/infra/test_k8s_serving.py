@@ -70,7 +70,7 @@ def test_a_pod_is_ready_only_while_the_stable_model_can_answer(overlay: str) -> 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_two_of_the_largest_models_that_the_gate_lets_through_fit(overlay: str) -> None:
-    largest = load(REPOSITORY).gate.max_size_mb
+    largest = load(REPOSITORY).gate.asked["max_size_mb"]
     assert largest is not None
     limit = memory_bytes(_container(overlay, "server")["resources"]["limits"]["memory"])
     assert limit >= (1024 + 2 * 4 * largest) * MIB
@@ -79,12 +79,14 @@ def test_two_of_the_largest_models_that_the_gate_lets_through_fit(overlay: str) 
 @pytest.mark.parametrize("overlay", SERVED)
 def test_the_volume_holds_every_version_that_can_be_on_it_at_once(overlay: str) -> None:
     params = load(REPOSITORY)
-    assert params.gate.max_size_mb is not None
     volumes = _deployment(overlay)["spec"]["template"]["spec"]["volumes"]
     models = next(each for each in volumes if each["name"] == "models")
     # Stable, canary and those kept loaded, of this file and of the one before it; one on its way.
     versions = 2 * (2 + params.promote.keep_loaded) + 1
-    assert memory_bytes(models["emptyDir"]["sizeLimit"]) >= versions * params.gate.max_size_mb * MIB
+    assert (
+        memory_bytes(models["emptyDir"]["sizeLimit"])
+        >= versions * params.gate.asked["max_size_mb"] * MIB
+    )
 
 
 @pytest.mark.parametrize("overlay", SERVED)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from helpers.colour_models import LABELS, export, paint, settings, workspace, write_manifest
 from typer.testing import CliRunner
@@ -13,12 +14,12 @@ from typer.testing import CliRunner
 from pipeline_steps import evaluate, gate
 from sortline.cli.main import app
 from sortline.core.entry import exit_code_of
-from sortline.core.errors import DataError, GateError
+from sortline.core.errors import DataError, GateError, ParamsError
 from sortline.core.files import write_json
 from sortline.core.paths import Paths
-from sortline.evaluation.blessing import Blessing, Verdict, current_blessing
+from sortline.evaluation.blessing import Blessing, current_blessing
 from sortline.evaluation.champion import use
-from sortline.evaluation.verdicts import ranking_verdicts
+from sortline.evaluation.gates import GATES, Candidate, Verdict
 from sortline.model.contract import (
     PREDICT_TENSOR,
     Contract,
@@ -26,6 +27,7 @@ from sortline.model.contract import (
     write_contract,
 )
 
+REPOSITORY = Path(__file__).parents[2]
 LATENCY = {
     "p50_ms": 6.0,
     "p95_ms": 9.0,
@@ -395,12 +397,29 @@ def _refused_blessing(paths: Paths) -> dict[str, Any]:
     return json.loads(text)  # type: ignore[no-any-return]
 
 
+def _of_two_classes(ranked: dict[str, Any] | None) -> Candidate:
+    return Candidate(Path(), "", 1.0, {"two_classes": ranked}, {}, pd.DataFrame())
+
+
 def test_areas_under_curves_are_asked_of_two_classes_alone() -> None:
-    asked = settings(gate={"min_roc_auc": 0.9, "min_pr_auc": None}).gate
+    judge = GATES["min_roc_auc"].judge
     ranked = {"positive": "ill", "roc_auc": 0.85, "pr_auc": 0.4}
-    (verdict,) = ranking_verdicts(asked, ranked)
+    verdict = judge(0.9, _of_two_classes(ranked))
     assert (verdict.gate, verdict.passed, verdict.observed) == ("min_roc_auc", False, 0.85)
     assert "ROC curve of ill 0.850" in verdict.reason
     for ranked_otherwise in (None, {**ranked, "roc_auc": None}):
         with pytest.raises(GateError, match=r"gate\.min_roc_auc is 0\.9, and there is no such"):
-            ranking_verdicts(asked, ranked_otherwise)
+            judge(0.9, _of_two_classes(ranked_otherwise))
+
+
+def test_a_gate_of_a_project_is_one_file(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ParamsError, match=r"gate\.max_recall_gap is not a setting"):
+        settings(gate={"max_recall_gap": 0.05})
+    shutil.copytree(REPOSITORY / "examples" / "plugins", tmp_path / "plugins")
+    monkeypatch.chdir(tmp_path)
+    verdict = _gated(paths, max_recall_gap=0.05)["max_recall_gap"]
+    assert not verdict.passed
+    assert verdict.reason == "blue: recall 0.700"
+    assert "max_recall_gap" not in _gated(paths)
