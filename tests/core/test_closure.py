@@ -95,7 +95,7 @@ def test_a_plugin_counts_for_what_uses_it_once_the_settings_name_it(checkout: Pa
         uses = {step for step in after if "plugins/backbones/small_cnn.py" in after[step]}
         assert uses == {"warm_start", "train_phase1", "fine_tune_phase2", "export"}
         assert not any("mobilenet_v2.py" in text for text in after.values())
-        path.write_text(text.replace("augment:\n", "augment:\n  erase: 0.3\n"))
+        path.write_text(text.replace("augment:", "augment:\n  erase: 0.3\n  #", 1))
         after = lists(checkout)
         uses = {step for step in after if "plugins/augmentations/erase.py" in after[step]}
         assert uses == {"augment", "train_phase1", "fine_tune_phase2"}

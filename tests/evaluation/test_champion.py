@@ -362,7 +362,7 @@ def test_when_dvc_does_not_take_it_the_old_champion_stays(
 ) -> None:
     make_model(tmp_path / "new")
     (repository.root / "dvc.yaml").write_text("stages: [")
-    with pytest.raises(ArtifactError, match=r"`dvc add .* failed: exit status"):
+    with pytest.raises(ArtifactError, match=r"`dvc add` failed: exit (code|status)"):
         use(str(tmp_path / "new"), repository)
     assert read_champion(repository.champion) is None
     status = _call(repository.root, "git", "status", "--short").splitlines()

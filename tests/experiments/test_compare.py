@@ -26,6 +26,8 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes/head.yaml").write_text("head:\n  hidden_units: 0\n")
     (tmp_path / "recipes/wrong.yaml").write_text("head:\n  hiden_units: 0\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--all")
     return tmp_path
 
 
@@ -107,7 +109,7 @@ def test_recipes_are_run_side_by_side_once_and_compared(tmp_path: Path) -> None:
     assert "at most 1 epoch a phase" in first
     records = sorted((folder / "runs/compare/records").iterdir())
     found = [json.loads(path.read_text()) for path in records]
-    assert [each["recipe"] for each in found] == ["params", "tail"]
+    assert [each["recipe"] for each in found] == ["params", "tail"], first
     for each in found:
         assert len(each["curve"]) == 2
         assert each["images"] == {"train": 60, "val": 20, "test": 20}

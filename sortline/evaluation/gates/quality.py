@@ -11,7 +11,6 @@ from sortline.evaluation.gates import (
     gate,
     with_interval,
 )
-from sortline.evaluation.metrics import wilson
 
 
 def _on(figures: dict[str, Any]) -> str:
@@ -37,6 +36,9 @@ def min_macro_f1(floor: float, candidate: Candidate) -> Verdict:
 @gate("min_recall", setting=Share)
 def min_recall(floor: float, candidate: Candidate) -> Verdict:
     """The floor under every class's recall; the reason names the worst class."""
+    # NumPy with it, which a check of the settings does without.
+    from sortline.evaluation.metrics import wilson
+
     per_class = candidate.metrics["per_class"]
     worst = min(per_class, key=lambda label: (per_class[label]["recall"], label))
     recall, images = per_class[worst]["recall"], per_class[worst]["support"]

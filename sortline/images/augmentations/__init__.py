@@ -22,13 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-import numpy as np
-
 from sortline.core.files import sha256_file
 from sortline.core.registry import Registry
-from sortline.images.draws import uniforms
 
-if TYPE_CHECKING:  # Settings are checked by this registry, and TensorFlow takes seconds to import.
+if TYPE_CHECKING:  # Settings are checked by this registry, and these take seconds to import.
+    import numpy as np
     import tensorflow as tf
 
 SCANNED_FOR: Final = "augment.*"
@@ -38,7 +36,7 @@ _BETWEEN: Final = "."  # In the name of a column of views.parquet: erase.y
 class Effect(Protocol):
     """What an augmentation draws for a view, beside what it does with it."""
 
-    def draw(self, numbers: np.ndarray, setting: Any) -> np.ndarray:
+    def draw(self, numbers: "np.ndarray", setting: Any) -> "np.ndarray":
         """The values of the fields, float64 [fields, N]; 0.0 in all of them changes nothing.
 
         Args:
@@ -97,13 +95,15 @@ def names_in(listed: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({name.split(_BETWEEN)[0] for name in listed if _BETWEEN in name}))
 
 
-def draw(seeds: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def draw(seeds: "np.ndarray", settings: Mapping[str, Any]) -> "dict[str, np.ndarray]":
     """Values by column, float64 [N] each, for the augmentations that have a setting.
 
     Args:
         seeds: of the views, int64 [N].
         settings: by name.
     """
+    from sortline.images.draws import uniforms
+
     drawn: dict[str, np.ndarray] = {}
     for name in sorted(settings):
         entry = AUGMENTATIONS[name]
@@ -115,11 +115,13 @@ def draw(seeds: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray
     return drawn
 
 
-def view_names(vectors: np.ndarray, added: Sequence[str]) -> list[bytes]:
+def view_names(vectors: "np.ndarray", added: Sequence[str]) -> list[bytes]:
     """Bytes that name each view of vectors float32 [R, K], whose last fields are of `added`.
 
     Where those are 0, the name is that of the view without them, whose rows may be computed.
     """
+    import numpy as np
+
     width = len(columns(added))
     views = np.ascontiguousarray(vectors, "<f4")
     built_in, others = views[:, : views.shape[1] - width], views[:, views.shape[1] - width :]
