@@ -207,7 +207,7 @@ def test_a_blessing_of_other_bytes_is_none(candidates: Candidates, folder_store:
         candidates.publish(folder_store)
 
 
-def test_a_version_that_was_changed_after_its_export_is_refused_even_with_an_override(
+def test_a_version_changed_after_its_export_is_refused_even_with_an_override(
     candidates: Candidates, folder_store: Store
 ) -> None:
     candidates.make()

@@ -95,7 +95,7 @@ def test_a_model_that_is_served_as_another_one_was_evaluated_is_not_blessed(
     assert result.max_difference == pytest.approx(0.001, abs=1e-5)
 
 
-def test_a_server_that_cannot_start_refuses_with_exit_code_3_and_the_report_says_why(
+def test_a_server_that_cannot_start_is_exit_code_3_and_the_report_says_why(
     evaluated: Paths, tmp_path: Path
 ) -> None:
     (tmp_path / "tensorflow_model_server").write_text(
