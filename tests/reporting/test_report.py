@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -334,3 +335,12 @@ def test_the_command_writes_the_page_and_names_it(root: Path, tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     assert str(out) in result.output
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_a_report_and_a_comparison_are_written_without_waiting_for_tensorflow() -> None:
+    code = (
+        "import sys, sortline.experiments.page, sortline.reporting.report;"
+        "print({'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -18,7 +18,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sortline.core.registry import Registry
-from sortline.images.decode import decode_file
 from sortline.reporting.drawing import new_picture, thumbnail, title
 
 SCANNED_FOR: Final = "*"
@@ -51,6 +50,9 @@ class Evaluated:
 
     def thumbnail(self, path: str) -> np.ndarray:
         """An image of the test split, uint8 [H, W, 3], with sides of a few hundred pixels."""
+        # TensorFlow with it, which a report of pictures that are drawn does without.
+        from sortline.images.decode import decode_file
+
         return thumbnail(decode_file(self.root / path, max_pixels=self.max_pixels))
 
 
