@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
 
 from sortline.orchestration.local_runner import Failed, ending_of
-from sortline.orchestration.pod_spec import (
+from sortline.orchestration.settings import SKIPPED
+from sortline.orchestration.tasks import (
     COMMAND,
     SCRATCH,
     STATE,
@@ -21,7 +22,6 @@ from sortline.orchestration.pod_spec import (
     PodSpec,
     pod_spec,
 )
-from sortline.orchestration.settings import SKIPPED
 
 _STARTUP_S = 1800
 
