@@ -282,31 +282,29 @@ def suspect_table(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _draw_sheet(table: pd.DataFrame, params: AuditParams, root: Path, target: Path) -> None:
-    first = table.head(params.label_audit.thumbnails)
-    pixels = params.images.max_pixels
-    images = [thumbnail(decode_file(root / path, max_pixels=pixels)) for path in first["path"]]
-    labels = zip(first["given"], first["suggested"], first["suggested_probability"], strict=True)
-    suspect_labels(images, [(given, new, float(p)) for given, new, p in labels], target)
-
-
 def audit(params: AuditParams, paths: Paths) -> Audit:
     """Audit the labels of all splits; see the module's docstring."""
     manifest = pd.read_parquet(require(paths.manifest, "dvc repro validate"))
     features = pooled_features(manifest, params, paths, manifest["label"].nunique())
     found, names = find_suspects(manifest, features, params)
     table = suspect_table(found.suspects, manifest, names)
+    shown = table.head(params.label_audit.thumbnails)
+    pixels = params.images.max_pixels
+    files = [paths.root / path for path in shown["path"]]
+    images = [thumbnail(decode_file(path, max_pixels=pixels)) for path in files]
+    words = zip(shown["given"], shown["suggested"], shown["suggested_probability"], strict=True)
+    captions = [(given, suggested, float(share)) for given, suggested, share in words]
     facts = {
         "images": found.images,
         "suspects": len(found.suspects),
         "found_by": found.by,
         "agreement": round(found.agreement, 6),
-        "shown": min(len(found.suspects), params.label_audit.thumbnails),
+        "shown": len(shown),
         "backbone": params.backbone.model_dump(),
         "settings": params.label_audit.model_dump(),
     }
     with atomic_dir(paths.root / FOLDER) as folder:
         table.to_csv(folder / "suspects.csv", index=False)
-        _draw_sheet(table, params, paths.root, folder / "sheet.png")
+        suspect_labels(images, captions, folder / "sheet.png")
         write_json(folder / "audit.json", facts)
     return found

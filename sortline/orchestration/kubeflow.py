@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.core.files import atomic_dir, atomic_file, sha256_file
-from sortline.core.graph import Stage, read_graph
+from sortline.core.graph import read_graph
 from sortline.orchestration.tasks import (
     COMMAND,
     SCRATCH,
@@ -105,18 +105,6 @@ def _framing(name: str, description: str, arguments: tuple[str, ...]) -> Task:
     return Task(name, description, COMMAND, arguments, (), _FRAMING_TIMEOUT_S, pod_spec("cpu"))
 
 
-def _task(stage: Stage) -> Task:
-    return Task(
-        name=task_name(stage.name),
-        description=stage.description,
-        command=COMMAND,
-        arguments=stage_arguments(stage.name, _RUN_ID),
-        after=tuple(map(task_name, stage.upstream)),
-        timeout_s=stage.timeout_s,
-        pod=pod_spec(stage.resources),
-    )
-
-
 def describe(root: Path) -> Pipeline:
     """The pipeline of `root`/dvc.yaml, for the cluster that the environment's settings describe.
 
@@ -126,11 +114,23 @@ def describe(root: Path) -> Pipeline:
     given = {name: f"{GIVEN}{name}" for name in PARAMETERS}
     told = {"revision" if name == "git_revision" else name: value for name, value in given.items()}
     planned = (*plan_arguments(_RUN_ID, "kubeflow", **told), "--answer", ANSWER)
+    stages = [
+        Task(
+            name=task_name(stage.name),
+            description=stage.description,
+            command=COMMAND,
+            arguments=stage_arguments(stage.name, _RUN_ID),
+            after=tuple(map(task_name, stage.upstream)),
+            timeout_s=stage.timeout_s,
+            pod=pod_spec(stage.resources),
+        )
+        for stage in read_graph(root).values()
+    ]
     return Pipeline(
         name=NAME,
         parameters=PARAMETERS,
         plan=_framing(PLAN, "Decide what is trained, and whether it is new.", planned),
-        stages=tuple(map(_task, read_graph(root).values())),
+        stages=tuple(stages),
         record=_framing(RECORD, "Write how the run ended.", record_arguments(_RUN_ID)),
     )
 
