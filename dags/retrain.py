@@ -39,7 +39,7 @@ from sortline.orchestration.airflow_tasks import (
     stage_command,
 )
 from sortline.orchestration.settings import project_root
-from sortline.orchestration.task_commands import plan_arguments, record_arguments
+from sortline.orchestration.tasks import plan_arguments, record_arguments
 
 ROOT = project_root(__file__)
 PARTS = read_settings().extraction_parts

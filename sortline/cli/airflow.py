@@ -123,7 +123,7 @@ def stage(
     name: Annotated[str, typer.Argument(help="The name of a stage in dvc.yaml.")], run_id: RunId
 ) -> None:
     """Do a stage of the graph in a throw-away clone."""
-    from sortline.orchestration.joining import run_worker
+    from sortline.orchestration.stage_run import run_worker
 
     with task_of(run_id, name) as settings:
         run_worker(name, run_id, settings)
@@ -195,7 +195,7 @@ def record(run_id: RunId) -> None:
 @retraining.command("notify")
 def notify(run_id: RunId) -> None:
     """Say how a run ended."""
-    from sortline.orchestration.notify import notify as say
+    from sortline.orchestration.records import notify as say
 
     with task_of(run_id, "notify") as settings:
         typer.echo(say(run_id, settings))
@@ -204,22 +204,21 @@ def notify(run_id: RunId) -> None:
 @retraining.command("compare")
 def compare(run_id: RunId, *, as_json: AsJson = False) -> None:
     """Show the variants of a sweep, the most accurate first."""
+    from sortline.orchestration.records import variant_table, variants
     from sortline.orchestration.run_store import RunStore
-    from sortline.orchestration.sweep_table import compare as rows_of
-    from sortline.orchestration.sweep_table import table
 
     with task_of(run_id, "compare") as settings:
-        rows = rows_of(run_id, RunStore(settings.run_store))
+        rows = variants(run_id, RunStore(settings.run_store))
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
-        typer.echo(table(rows))
+        typer.echo(variant_table(rows))
 
 
 @retraining.command("look")
 def look(run_id: RunId) -> None:
     """Look for new data; exit status 99 when there is none."""
-    from sortline.orchestration.announcing import look as find
+    from sortline.orchestration.watch import look as find
 
     with task_of(run_id, "look") as settings:
         data = find(run_id, settings)
@@ -231,7 +230,7 @@ def look(run_id: RunId) -> None:
 @retraining.command("remember")
 def remember(run_id: RunId) -> None:
     """Note the data that a look found as seen."""
-    from sortline.orchestration.announcing import remember as note
+    from sortline.orchestration.watch import remember as note
 
     with task_of(run_id, "remember") as settings:
         note(run_id, settings)
@@ -244,7 +243,7 @@ def look_for_drift(
     days: Annotated[int, typer.Option(min=1, help="How many days back to look.")] = 7,
 ) -> None:
     """Compare what is answered with the test split; exit status 99 when there is no drift."""
-    from sortline.orchestration.drift_watch import look_for_drift as find
+    from sortline.orchestration.watch import look_for_drift as find
 
     with task_of(run_id, "look_for_drift") as settings:
         verdict = find(run_id, settings, days)
@@ -256,7 +255,7 @@ def look_for_drift(
 @retraining.command("alert")
 def alert(run_id: RunId) -> None:
     """Tell people of a drift."""
-    from sortline.orchestration.drift_watch import alert as say
+    from sortline.orchestration.watch import alert as say
 
     with task_of(run_id, "alert") as settings:
         typer.echo(say(run_id, settings))
@@ -266,9 +265,9 @@ def alert(run_id: RunId) -> None:
 def data_updated() -> None:
     """Push the dataset that data.dvc pins, and have it retrained on."""
 
-    from sortline.orchestration.announcing import publish_data, wake
     from sortline.orchestration.embedded_home import use_local_airflow
     from sortline.orchestration.settings import task_settings
+    from sortline.orchestration.watch import publish_data, wake
 
     use_local_airflow(Path.cwd())
     data = publish_data(Path.cwd(), task_settings())
@@ -298,7 +297,7 @@ def airflow_backfill(
 ) -> None:
     """Start one run for each data revision, as dry runs: nothing of the past is published."""
 
-    from sortline.orchestration.announcing import api_from_environment
+    from sortline.orchestration.airflow_api import api_from_environment
     from sortline.orchestration.embedded import DAG_ID
     from sortline.orchestration.embedded_home import use_local_airflow
 

@@ -46,7 +46,7 @@ def audit(*, recipe: Recipe = None, as_json: AsJson = False) -> None:
     on. Duplicates with two labels are listed, too. Run `dvc repro validate` first.
     """
     from sortline.core.paths import Paths
-    from sortline.experiments.audit import FOLDER, audit
+    from sortline.experiments.label_audit import FOLDER, audit
     from sortline.orchestration.params import load
 
     root = Path.cwd()

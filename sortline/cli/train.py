@@ -13,7 +13,7 @@ import typer
 from sortline.cli.options import AsJson, Recipe, print_json
 
 if TYPE_CHECKING:
-    from sortline.experiments.budget import Budget
+    from sortline.experiments.compare import Budget
 
 PANEL = "Training"
 app = typer.Typer()
@@ -40,8 +40,7 @@ def recipes(*, as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sortline.experiments.recipes import WHEN, listed
-    from sortline.experiments.records import all_records
+    from sortline.experiments.records import WHEN, all_records, listed
 
     rows = listed(Path.cwd(), all_records(Path.cwd()))
     if as_json:
@@ -90,7 +89,7 @@ def compare(  # noqa: PLR0913 (a command line's options)
     Each run is a DVC experiment. What was run with the same recipe, seed, data and code is not run
     again, so a comparison that was stopped goes on. The others are compared with the first recipe.
     """
-    from sortline.experiments.budget import Budget
+    from sortline.experiments.compare import Budget
 
     _compare(recipes, Budget(seeds, epochs, image_size, alpha), data, jobs, as_json)
 
@@ -100,11 +99,10 @@ def _compare(
 ) -> None:
     from sortline.core.dvc import read_pin
     from sortline.core.paths import Paths
-    from sortline.experiments.page import Setting, as_markdown, write_pages
+    from sortline.experiments.compare import jobs_for, run_all, workspace_for
+    from sortline.experiments.comparison_page import Setting, as_markdown, write_pages
     from sortline.experiments.records import FOLDER, Record
-    from sortline.experiments.running import jobs_for, run_all
     from sortline.experiments.summary import summarise
-    from sortline.experiments.workspace import workspace_for
     from sortline.orchestration.params import check
     from sortline.reporting.report import git_commit
 

@@ -1,11 +1,14 @@
-"""What one run of a recipe came to: read from its experiment, kept as JSON.
+"""What one run of a recipe came to: read from its experiment, kept as JSON, listed by recipe.
 
 A record is all that a comparison needs of a run; the run itself stays in DVC's cache.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -18,6 +21,15 @@ from sortline.experiments.run import Experiment
 FOLDER = Path("runs") / "compare"
 _SUFFIX = ".run.json"
 _NEAR_FINAL = 0.9
+WHEN = (
+    "Few images: a frozen backbone with a small head; it has little to learn by heart.",
+    "Many images: fine-tune a tail, or everything, at a small rate; views help before depth does.",
+    "Domain unlike ImageNet (radiographs, microscopy): let more layers train.",
+    "Few or many classes: a head learns ten classes from features alone; hundreds of classes that"
+    " differ in details gain most from fine-tuning.",
+    "From scratch: only as the baseline that shows what transfer learning buys.",
+)
+"""Which kind of regime to try first; `sortline compare` says whether it holds for your images."""
 
 
 class Point(BaseModel):
@@ -80,8 +92,8 @@ class Record(BaseModel):
     @property
     def near_final_epoch(self) -> int | None:
         """The first epoch with 90 % of the final accuracy on the validation split."""
-        wanted = _NEAR_FINAL * self.val_accuracy
-        return next((point.epoch for point in self.curve if point.val >= wanted), None)
+        least = _NEAR_FINAL * self.val_accuracy
+        return next((point.epoch for point in self.curve if point.val >= least), None)
 
 
 def record_path(root: Path, experiment: Experiment) -> Path:
@@ -129,8 +141,6 @@ class Results:
         Raises:
             ArtifactError: the experiment has none of that path.
         """
-        import json
-
         return json.loads(self._text(path))
 
     def matching(self, pattern: str) -> list[str]:
@@ -153,8 +163,9 @@ class Results:
 
 def training_facts(results: Results) -> list[dict[str, Any]]:
     """facts.json of every phase that trained, in the order of their epochs."""
-    found = [results.json(path) for path in results.matching("artifacts/*/facts.json")]
-    return sorted((each for each in found if "parameters" in each), key=lambda f: f["last_epoch"])
+    steps = [results.json(path) for path in results.matching("artifacts/*/facts.json")]
+    phases = [facts for facts in steps if "parameters" in facts]
+    return sorted(phases, key=lambda facts: facts["last_epoch"])
 
 
 def most_trained(facts: Sequence[Mapping[str, Any]]) -> int:
@@ -189,3 +200,53 @@ def training_seconds(results: Results) -> float:
             training -= seconds
             passes[split] = max(passes.get(split, 0.0), seconds + float(use["saved_s"]))
     return round(training + sum(passes.values()), 1)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A recipe as it is listed.
+
+    Attributes:
+        name: of its file, without the suffix.
+        about: its first comment.
+        cost: measured, in words; `not measured` else.
+    """
+
+    name: str
+    about: str
+    cost: str
+
+
+def _about(path: Path) -> str:
+    """The first sentence of the comment at a recipe's top."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# ").rstrip())
+    text = " ".join(lines)
+    end = text.find(". ")
+    return text if end < 0 else text[: end + 1]
+
+
+def _cost(records: Sequence[Record]) -> str:
+    """What runs of a recipe took, from those on the dataset with the most images."""
+    if not records:
+        return "not measured"
+    most = max(sum(record.images.values()) for record in records)
+    same = [record for record in records if sum(record.images.values()) == most]
+    seconds, accuracy = median(r.seconds for r in same), median(r.accuracy for r in same)
+    limits = [record.epoch_limit for record in same if record.epoch_limit]
+    cut = f", at most {max(limits)} epochs a phase" if limits else ""
+    return f"{seconds:,.0f} s, {accuracy:.1%} on {most:,} images{cut}"
+
+
+def listed(root: Path, records: Iterable[Record]) -> list[Listed]:
+    """Every recipe of `recipes/`, by name."""
+    known: dict[str, list[Record]] = {}
+    for record in records:
+        known.setdefault(record.recipe, []).append(record)
+    return [
+        Listed(path.stem, _about(path), _cost(known.get(path.stem, [])))
+        for path in sorted((root / "recipes").glob("*.yaml"))
+    ]

@@ -21,11 +21,7 @@ import psutil
 
 from sortline.core.dvc import dvc_output
 from sortline.core.errors import DataError, ParamsError, SortlineError
-from sortline.core.files import (
-    atomic_dir,
-    exclusive,
-    write_json,
-)
+from sortline.core.files import atomic_dir, exclusive, write_json
 from sortline.core.git import git
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
@@ -172,12 +168,11 @@ def check_data(root: Path) -> None:
         )
 
 
-def _bring(root: Path, experiment: Experiment, commit: str) -> Path:
+def _bring(root: Path, experiment: Experiment, commit: str, target: Path) -> None:
     from dvc.api import DVCFileSystem
 
     from sortline.reporting.report import build_report
 
-    target = root / "runs" / experiment.recipe
     with atomic_dir(target) as folder:
         files = DVCFileSystem(str(root), rev=commit)
         for part in _BROUGHT:
@@ -187,14 +182,6 @@ def _bring(root: Path, experiment: Experiment, commit: str) -> Path:
         files.get("data.dvc", str(folder / "data.dvc"))
         write_json(folder / "run.json", {"experiment": experiment.name, "commit": commit})
         build_report(folder, folder / "report.html")
-    return target
-
-
-def _is_current(root: Path, experiment: Experiment) -> bool:
-    record = root / "runs" / experiment.recipe / "run.json"
-    if not record.is_file():
-        return False
-    return bool(json.loads(record.read_text(encoding="utf-8"))["experiment"] == experiment.name)
 
 
 def run_experiment(root: Path, recipe: str | None, check: Check) -> Path:
@@ -217,18 +204,14 @@ def run_experiment(root: Path, recipe: str | None, check: Check) -> Path:
         check_data(root)
         check(overlay(*read_recipe(root, recipe)), source_of(recipe))
         experiment = plan(root, recipe)
-        if _is_current(root, experiment):
+        target = root / "runs" / experiment.recipe
+        note = target / "run.json"
+        if note.is_file() and json.loads(note.read_text("utf-8"))["experiment"] == experiment.name:
             print(f"Nothing changed since the last run of {experiment.recipe}.")
-            return root / "runs" / experiment.recipe
+            return target
         commit = find(root, experiment) or execute(root, experiment)
-        return _bring(root, experiment, commit)
-
-
-def _in_use(folder: Path) -> bool:
-    for process in psutil.process_iter(["cwd"]):
-        if process.info["cwd"] and Path(process.info["cwd"]).is_relative_to(folder):
-            return True
-    return False
+        _bring(root, experiment, commit, target)
+        return target
 
 
 def sweep(root: Path) -> list[Path]:
@@ -237,10 +220,14 @@ def sweep(root: Path) -> list[Path]:
     DVC removes its own copies, but for SIGKILL. One in which a process works, or which is younger
     than what starting takes, belongs to an experiment that goes on.
     """
+    copies = (root / ".dvc" / "tmp" / "exps" / "standalone").glob("tmp*")
+    old = [folder for folder in copies if time.time() - folder.stat().st_mtime > _STARTING_S]
+    working = [process.info["cwd"] for process in psutil.process_iter(["cwd"])] if old else []
+    in_use = [Path(folder) for folder in working if folder]
     stale = [
         folder
-        for folder in (root / ".dvc" / "tmp" / "exps" / "standalone").glob("tmp*")
-        if time.time() - folder.stat().st_mtime > _STARTING_S and not _in_use(folder.resolve())
+        for folder in old
+        if not any(work.is_relative_to(folder.resolve()) for work in in_use)
     ]
     for folder in stale:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,6 @@
 
 A run is known by its id. `plan` decides once what is trained; every other command reads the plan
 from the run store, works in a throw-away clone, and leaves a done-manifest that the next one
-checks. graph.py, settings.py and local_runner.py import the standard library and yaml alone: DAG
-files use them.
+checks. settings.py, tasks.py, local_runner.py and airflow_tasks.py import little: DAG files use
+them.
 """

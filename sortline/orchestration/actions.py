@@ -10,10 +10,9 @@ from typing import Any
 
 from sortline.core.errors import ArtifactError
 from sortline.core.graph import read_graph
-from sortline.orchestration.clone import Clone, cloned
-from sortline.orchestration.done_manifest import Done, find_done
+from sortline.orchestration.clone import cloned
+from sortline.orchestration.done_manifest import all_done, commit_run, find_done
 from sortline.orchestration.plan import Plan, place_of, read_plan
-from sortline.orchestration.run_commit import commit_run
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
 from sortline.orchestration.stage_run import alone
@@ -56,12 +55,6 @@ ACTIONS = {
     ),
     "promote": Action(needs=()),
 }
-
-
-def all_done(store: RunStore, plan: Plan, clone: Clone) -> dict[str, Done]:
-    """The manifests that a run has so far, in the graph's order."""
-    found = {name: find_done(store, plan, name) for name in read_graph(clone.folder)}
-    return {name: done for name, done in found.items() if done is not None}
 
 
 def acted_name(run_id: str, action: str) -> str:
@@ -110,27 +103,6 @@ def _arguments(name: str, plan: Plan, store: RunStore, settings: Settings) -> li
     return ["promote", str(published["version"]), str(settings.releases), *servers]
 
 
-def _do(clone: Clone, name: str, arguments: list[str]) -> dict[str, Any]:
-    """What an action answers; {} when it answers nothing that another one needs."""
-    if name == "publish":
-        return dict(clone.answer(*arguments))
-    clone.sortline(*arguments)
-    return {}
-
-
-def _bring(clone: Clone, action: Action, plan: Plan, store: RunStore) -> None:
-    commit_run(clone, plan, all_done(store, plan, clone))
-    if action.needs:
-        clone.dvc("pull", "--quiet", *action.needs)
-    store.get(f"{place_of(plan.run_id)}/files", clone.folder)
-
-
-def _keep(clone: Clone, action: Action, plan: Plan, store: RunStore) -> None:
-    for name in action.keeps:
-        path = Path(name)
-        store.put(clone.folder / path, f"{place_of(plan.run_id)}/files/{path.parent.as_posix()}")
-
-
 def act(name: str, run_id: str, settings: Settings) -> str | None:
     """Do one action for a run; why it had nothing to do, or None.
 
@@ -143,13 +115,23 @@ def act(name: str, run_id: str, settings: Settings) -> str | None:
     plan = read_plan(store, run_id)
     if reason := why_skipped(name, plan, store, settings):
         return reason
-    place = f"{safe_name(run_id)}.{name}"
+    place, files = f"{safe_name(run_id)}.{name}", f"{place_of(run_id)}/files"
+    action = ACTIONS[name]
     with alone(settings, place):
         if store.read(acted_name(run_id, name)) is None:
             arguments = _arguments(name, plan, store, settings)
             with cloned(settings, place, plan.revision, plan.files) as clone:
-                _bring(clone, ACTIONS[name], plan, store)
-                answer = _do(clone, name, arguments)
-                _keep(clone, ACTIONS[name], plan, store)
+                done = all_done(store, plan, read_graph(clone.folder))
+                commit_run(clone, plan, done)
+                if action.needs:
+                    clone.dvc("pull", "--quiet", *action.needs)
+                store.get(files, clone.folder)
+                answer: dict[str, Any] = {}
+                if name == "publish":  # Its answer names the version, which promote needs.
+                    answer = clone.answer(*arguments)
+                else:
+                    clone.sortline(*arguments)
+                for kept in map(Path, action.keeps):
+                    store.put(clone.folder / kept, f"{files}/{kept.parent.as_posix()}")
             store.write(acted_name(run_id, name), answer)
     return None

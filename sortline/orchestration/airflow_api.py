@@ -7,7 +7,8 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from sortline.core.errors import SortlineError, UnreachableError
+from sortline.core.errors import ParamsError, SortlineError, UnreachableError
+from sortline.core.settings import read_settings
 
 _TIMEOUT_S = 30.0
 _READS = 3  # A read that a busy server did not answer in time is simply asked again.
@@ -73,7 +74,23 @@ class AirflowApi:
             SortlineError: no DAG knows such an asset.
         """
         query = urllib.parse.urlencode({"name_pattern": name})
-        found = [a for a in self.call("GET", f"/assets?{query}")["assets"] if a["name"] == name]
-        if not found:
+        listed = self.call("GET", f"/assets?{query}")["assets"]
+        ids = [asset["id"] for asset in listed if asset["name"] == name]
+        if not ids:
             raise SortlineError(f"{self.address} knows no asset {name!r}: is dags/ deployed there?")
-        self.call("POST", "/assets/events", {"asset_id": found[0]["id"], "extra": dict(extra)})
+        self.call("POST", "/assets/events", {"asset_id": ids[0], "extra": dict(extra)})
+
+
+def api_from_environment() -> AirflowApi | None:
+    """Airflow's API, where SORTLINE_AIRFLOW_URL, _USER and _PASSWORD say; None without a URL.
+
+    Raises:
+        ParamsError: there is a URL, and no user or no password.
+    """
+    settings = read_settings()
+    if not settings.airflow_url:
+        return None
+    if not settings.airflow_user or not settings.airflow_password:
+        raise ParamsError("SORTLINE_AIRFLOW_URL needs SORTLINE_AIRFLOW_USER and _PASSWORD besides.")
+    password = settings.airflow_password.get_secret_value()
+    return AirflowApi(settings.airflow_url, settings.airflow_user, password)

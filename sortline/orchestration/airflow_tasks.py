@@ -15,8 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from sortline.core.graph import Stage
 from sortline.core.settings import read_settings
 from sortline.orchestration import local_runner
-from sortline.orchestration.pod_spec import Duty
-from sortline.orchestration.task_commands import stage_arguments
+from sortline.orchestration.tasks import Duty, stage_arguments
 
 DATASET = Asset(name="sortline_dataset", uri="x-sortline://dataset")
 DRIFT = Asset(name="sortline_drift", uri="x-sortline://drift")

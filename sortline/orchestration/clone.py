@@ -86,13 +86,6 @@ def commit_of(folder: Path, revision: str) -> str:
     )
 
 
-def _configure(settings: Settings, clone: Clone) -> None:
-    cache = settings.dvc_cache or clone.folder / ".dvc" / "cache"
-    site = clone.folder.parent / "site"
-    text = _CONFIG.format(site=site, cache=cache, remote=settings.dvc_remote)
-    (clone.folder / ".dvc" / "config.local").write_text(text, encoding="utf-8")
-
-
 def write_files(folder: Path, files: Mapping[str, str | None]) -> None:
     """Put small files, by path, into a clone; None removes one."""
     for name, text in files.items():
@@ -102,12 +95,6 @@ def write_files(folder: Path, files: Mapping[str, str | None]) -> None:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-
-
-def _fetch_at(settings: Settings, folder: Path, revision: str) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    git(folder.parent, "clone", "--quiet", "--no-checkout", settings.repository, str(folder))
-    git(folder, "checkout", "--quiet", "--detach", commit_of(folder, revision))
 
 
 @contextmanager
@@ -129,16 +116,20 @@ def cloned(
     """
     place = settings.work / name
     remove(place)
-    clone = Clone(place / "repository", settings.state or place / "state")
+    folder = place / "repository"
     try:
-        _fetch_at(settings, clone.folder, revision)
-        if not (clone.folder / ".dvc").is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+        git(place, "clone", "--quiet", "--no-checkout", settings.repository, str(folder))
+        git(folder, "checkout", "--quiet", "--detach", commit_of(folder, revision))
+        if not (folder / ".dvc").is_dir():
             raise ArtifactError(
                 f"{settings.repository} at {revision} has no .dvc folder: run `dvc init` there,"
                 " and commit."
             )
-        _configure(settings, clone)
-        write_files(clone.folder, files)
-        yield clone
+        cache = settings.dvc_cache or folder / ".dvc" / "cache"
+        text = _CONFIG.format(site=place / "site", cache=cache, remote=settings.dvc_remote)
+        (folder / ".dvc" / "config.local").write_text(text, encoding="utf-8")
+        write_files(folder, files)
+        yield Clone(folder, settings.state or place / "state")
     finally:
         shutil.rmtree(place, ignore_errors=True)

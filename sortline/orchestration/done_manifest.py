@@ -1,13 +1,21 @@
-"""What a stage leaves when it is done: the truth, whatever a scheduler says of its task."""
+"""What a stage leaves when it is done, and the commit of all that a run has done.
 
+A manifest is the truth, whatever a scheduler says of its task. The commit is one that every clone
+makes alike.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sortline.core.dvc import read_lock, write_lock
 from sortline.core.errors import ArtifactError
 from sortline.core.files import sha256_json
-from sortline.core.graph import Stage
+from sortline.core.git import git
+from sortline.core.graph import Stage, helpers
+from sortline.orchestration.clone import Clone
 from sortline.orchestration.plan import Plan, place_of
-from sortline.orchestration.run_store import RunStore
+from sortline.orchestration.run_store import RunStore, safe_name
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,10 @@ def find_done(store: RunStore, plan: Plan, stage: str) -> Done | None:
     Raises:
         ArtifactError: there is one, of another plan, or one that contradicts itself.
     """
-    found = store.read(_name(plan.run_id, stage))
-    if found is None:
+    manifest = store.read(_name(plan.run_id, stage))
+    if manifest is None:
         return None
-    done = Done(**found)
+    done = Done(**manifest)
     if done.identity != plan.identity or done.outs != outs_of(done.lock):
         raise ArtifactError(
             f"The done-manifest of {stage} in the run {plan.run_id} is not of this run's plan."
@@ -69,20 +77,26 @@ def find_done(store: RunStore, plan: Plan, stage: str) -> Done | None:
     return done
 
 
+def all_done(store: RunStore, plan: Plan, stages: Iterable[str]) -> dict[str, Done]:
+    """The manifests of those of the stages that are done, in their order."""
+    manifests = {name: find_done(store, plan, name) for name in stages}
+    return {name: done for name, done in manifests.items() if done is not None}
+
+
 def require_done(store: RunStore, plan: Plan, stages: list[str]) -> dict[str, Done]:
     """The manifests of stages that have to be done by now.
 
     Raises:
         ArtifactError: one is missing, whatever its task said.
     """
-    found = {name: find_done(store, plan, name) for name in stages}
-    if missing := [name for name, done in found.items() if done is None]:
+    done = all_done(store, plan, stages)
+    if missing := [name for name in stages if name not in done]:
         raise ArtifactError(
             f"{', '.join(missing)} left no done-manifest in the run {plan.run_id}, though a task"
             " below was started: its exit status cannot be trusted. Clear that task, and the"
             " ones below it run again."
         )
-    return {name: done for name, done in found.items() if done is not None}
+    return done
 
 
 def check_deps(stage: Stage, entry: dict[str, Any], above: dict[str, Done]) -> None:
@@ -99,3 +113,46 @@ def check_deps(stage: Stage, entry: dict[str, Any], above: dict[str, Done]) -> N
                 f"{stage.name} read {dep['path']} with the MD5 {dep.get('md5')}; {name} had left"
                 f" {md5}. Clear {name} in this run."
             )
+
+
+def branch_of(run_id: str) -> str:
+    """The branch that keeps a run."""
+    return f"runs/{safe_name(run_id)}"
+
+
+def _commit(clone: Clone, plan: Plan, message: str) -> str:
+    dates = {"GIT_AUTHOR_DATE": plan.created, "GIT_COMMITTER_DATE": plan.created}
+    git(clone.folder, "add", "--all")
+    git(clone.folder, "commit", "--quiet", "--allow-empty", "--message", message, variables=dates)
+    return git(clone.folder, "rev-parse", "HEAD").strip()
+
+
+def commit_run(clone: Clone, plan: Plan, done: Mapping[str, Done]) -> str:
+    """Commit settings, data.dvc, champion and dvc.lock of a run; the commit's hash.
+
+    The same plan and manifests give the same hash: a version that was published names a commit
+    that `record` pushes later.
+    """
+    entries: dict[str, Any] = {}
+    # The stages that list code are no tasks. Without them a person who checks the run's branch out
+    # lacks what all other stages depend on.
+    if lists := helpers(clone.folder):
+        clone.dvc("repro", "--quiet", *lists)
+        locked = read_lock(clone.folder)
+        entries = {name: locked[name] for name in lists}
+    write_lock(clone.folder, {**entries, **{name: each.lock for name, each in done.items()}})
+    return _commit(clone, plan, f"Run {plan.run_id}")
+
+
+def push_run(clone: Clone, plan: Plan, summary: str) -> None:
+    """Commit what was added since, and push the run's branch.
+
+    Raises:
+        UnreachableError: the repository, or DVC's remote, cannot be written to.
+    """
+    if lists := helpers(clone.folder):  # The tasks have pushed what they made.
+        clone.dvc("push", "--quiet", *lists)
+    _commit(clone, plan, f"Record of the run {plan.run_id}\n\n{summary}")
+    branch = branch_of(plan.run_id)
+    # Forced: a record that is written again replaces the one of the killed try.
+    git(clone.folder, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")

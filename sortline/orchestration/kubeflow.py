@@ -6,24 +6,25 @@ project, turns it into YAML in an environment of its own (infra/tools/kubeflow_c
 """
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sortline.core.errors import ParamsError
-from sortline.core.files import atomic_file
-from sortline.core.graph import Stage, read_graph
-from sortline.orchestration.kfp_environment import call_kfp, kfp_environment
-from sortline.orchestration.pod_spec import (
+from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
+from sortline.core.files import atomic_dir, atomic_file, sha256_file
+from sortline.core.graph import read_graph
+from sortline.orchestration.tasks import (
     COMMAND,
     SCRATCH,
     STATE,
     USER,
     PodSpec,
-    pod_spec,
-)
-from sortline.orchestration.task_commands import (
     plan_arguments,
+    pod_spec,
     record_arguments,
     stage_arguments,
 )
@@ -44,6 +45,8 @@ _RUN_ID = f"{GIVEN}run_id"
 _FRAMING_TIMEOUT_S = 1800
 _CRON_FIELDS = 6
 _PROGRAMS = Path("infra", "tools")
+_LOCK = Path("infra/kubeflow/requirements.lock")
+_ERROR_CHARS = 2000
 
 
 @dataclass(frozen=True)
@@ -102,18 +105,6 @@ def _framing(name: str, description: str, arguments: tuple[str, ...]) -> Task:
     return Task(name, description, COMMAND, arguments, (), _FRAMING_TIMEOUT_S, pod_spec("cpu"))
 
 
-def _task(stage: Stage) -> Task:
-    return Task(
-        name=task_name(stage.name),
-        description=stage.description,
-        command=COMMAND,
-        arguments=stage_arguments(stage.name, _RUN_ID),
-        after=tuple(map(task_name, stage.upstream)),
-        timeout_s=stage.timeout_s,
-        pod=pod_spec(stage.resources),
-    )
-
-
 def describe(root: Path) -> Pipeline:
     """The pipeline of `root`/dvc.yaml, for the cluster that the environment's settings describe.
 
@@ -123,13 +114,79 @@ def describe(root: Path) -> Pipeline:
     given = {name: f"{GIVEN}{name}" for name in PARAMETERS}
     told = {"revision" if name == "git_revision" else name: value for name, value in given.items()}
     planned = (*plan_arguments(_RUN_ID, "kubeflow", **told), "--answer", ANSWER)
+    stages = [
+        Task(
+            name=task_name(stage.name),
+            description=stage.description,
+            command=COMMAND,
+            arguments=stage_arguments(stage.name, _RUN_ID),
+            after=tuple(map(task_name, stage.upstream)),
+            timeout_s=stage.timeout_s,
+            pod=pod_spec(stage.resources),
+        )
+        for stage in read_graph(root).values()
+    ]
     return Pipeline(
         name=NAME,
         parameters=PARAMETERS,
         plan=_framing(PLAN, "Decide what is trained, and whether it is new.", planned),
-        stages=tuple(map(_task, read_graph(root).values())),
+        stages=tuple(stages),
         record=_framing(RECORD, "Write how the run ended.", record_arguments(_RUN_ID)),
     )
+
+
+def call_kfp(*command: str | Path, given: str | None = None) -> str:
+    """What a program prints, with nothing of this project on its path.
+
+    Raises:
+        UnreachableError: it failed.
+    """
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(word) for word in command],
+        input=given,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise UnreachableError(
+            f"`{command[0]}` failed with {done.returncode}: {done.stderr[-_ERROR_CHARS:].strip()}."
+            " kfp's environment is made from the package index: check the network, then run the"
+            " same command again."
+        )
+    return done.stdout
+
+
+def _install(folder: Path, lock: Path, root: Path) -> None:
+    # By uv where there is one, as the Makefile does: pip takes half a minute for the same.
+    uv = shutil.which("uv", path=f"{os.environ.get('PATH', '')}{os.pathsep}{root / '.uv/bin'}")
+    python = folder / "bin" / "python"
+    if uv:
+        call_kfp(uv, "venv", "--quiet", "--python", sys.executable, folder)
+        call_kfp(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
+    else:
+        call_kfp(sys.executable, "-m", "venv", folder)
+        options = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement")
+        call_kfp(python, "-m", "pip", "install", *options, lock)
+
+
+def kfp_environment(root: Path) -> Path:
+    """The Python that has kfp, in an environment of its own below .sortline/, made when missing.
+
+    Raises:
+        ArtifactError: the lock of its packages is missing.
+        UnreachableError: the package index does not answer.
+    """
+    lock = root / _LOCK
+    if not lock.is_file():
+        raise ArtifactError(f"{lock} is missing. Run in the repository's top folder.")
+    folder = root / ".sortline" / f"kfp-{sha256_file(lock)[:16]}"
+    if not folder.is_dir():
+        with atomic_dir(folder) as partial:
+            _install(partial, lock, root)
+    return folder / "bin" / "python"
 
 
 def compile_pipeline(root: Path, out: Path) -> None:

@@ -44,11 +44,8 @@ def ending_of(status: int, last: str) -> Exception | None:
     if status == SKIPPED:
         return Skipped(last)
     said = f"exit status {status}: {last}"
-    return Lost(said) if status == TEMPORARY or _by_signal(status) else Failed(said)
-
-
-def _by_signal(status: int) -> bool:
-    return status < 0 or status > _KILLED_BY_SHELL
+    by_signal = status < 0 or status > _KILLED_BY_SHELL
+    return Lost(said) if status == TEMPORARY or by_signal else Failed(said)
 
 
 def command(arguments: Sequence[str]) -> list[str]:

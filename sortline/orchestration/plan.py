@@ -1,6 +1,7 @@
 """What a run trains, decided once: revision, settings, data, champion; and whether it is new."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,8 +11,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sortline.core.dvc import read_pin
-from sortline.core.errors import ArtifactError, ParamsError
+from sortline.core.dvc import Pin, parse_pin, read_pin
+from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.core.files import write_text
 from sortline.core.git import git
 from sortline.core.params import overlay, read_yaml
@@ -19,10 +20,12 @@ from sortline.core.programs import captured, last_lines
 from sortline.experiments.identity import identity_of
 from sortline.experiments.run import recipe_file
 from sortline.orchestration.clone import Clone, cloned
-from sortline.orchestration.data_revision import choose
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
 
+CURRENT = "data/current.json"
+"""The file of the run store that says which dataset was announced last."""
+_MD5 = re.compile(r"[0-9a-f]{32}\.dir")
 _CHECKING_S = 300.0
 
 
@@ -115,6 +118,45 @@ def read_plan(store: RunStore, run_id: str) -> Plan:
     return Plan(**found)
 
 
+def _named(folder: Path, revision: str) -> Pin:
+    if _MD5.fullmatch(revision):
+        text = f"outs:\n- md5: {revision}\n  hash: md5\n  path: data\n"
+        return Pin(revision, text)
+    for name in (f"origin/{revision}", revision):
+        try:
+            return parse_pin(git(folder, "show", f"{name}:data.dvc"), f"data.dvc of {revision}")
+        except UnreachableError:
+            continue
+    raise ParamsError(
+        f"{revision!r} is no data revision. Give a git revision that has a data.dvc, or the MD5"
+        " that one holds (32 hexadecimal digits and .dir)."
+    )
+
+
+def choose_data(folder: Path, revision: str, store: RunStore) -> Pin:
+    """The dataset of a run.
+
+    What was announced counts only as long as git still pins what it replaces: whoever commits
+    another data.dvc later is the newer voice.
+
+    Args:
+        folder: a clone.
+        revision: see `Request.data`; "" for the newest.
+        store: where `sortline data-updated` announces.
+
+    Raises:
+        ParamsError: there is no such revision.
+        DataError: git pins no dataset.
+    """
+    if revision:
+        return _named(folder, revision)
+    own = read_pin(folder / "data.dvc")
+    announced = store.read(CURRENT)
+    if announced and announced["replaces"] == own.digest:
+        return parse_pin(announced["data_dvc"], f"{store.address}/{CURRENT}")
+    return own
+
+
 def _lay_settings(folder: Path, request: Request) -> None:
     laid = read_yaml(recipe_file(folder, request.recipe)) if request.recipe else {}
     base = read_yaml(folder / "params.yaml")
@@ -153,7 +195,7 @@ def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
     folder = clone.folder
     commit = git(folder, "rev-parse", "HEAD").strip()
     _lay_settings(folder, request)
-    data = choose(folder, request.data, store)
+    data = choose_data(folder, request.data, store)
     if data.digest != read_pin(folder / "data.dvc").digest:
         write_text(folder / "data.dvc", data.text)
     _lay_champion(clone, request.champion)

@@ -12,16 +12,15 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from kubernetes.client import models as k8s
 
 from sortline.orchestration.local_runner import Failed, ending_of
-from sortline.orchestration.pod_spec import (
+from sortline.orchestration.settings import SKIPPED
+from sortline.orchestration.tasks import (
     COMMAND,
     SCRATCH,
     STATE,
     USER,
     Duty,
-    PodSpec,
     pod_spec,
 )
-from sortline.orchestration.settings import SKIPPED
 
 _STARTUP_S = 1800
 
@@ -49,27 +48,6 @@ def exit_status(pod: Any, container: str) -> int | None:
     return None
 
 
-def _volumes(spec: PodSpec) -> list[k8s.V1Volume]:
-    claim = spec.state_claim
-    source = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=claim) if claim else None
-    scratch = k8s.V1EmptyDirVolumeSource()
-    return [
-        k8s.V1Volume(name="scratch", empty_dir=scratch),
-        k8s.V1Volume(name="state", persistent_volume_claim=source)
-        if source
-        else k8s.V1Volume(name="state", empty_dir=k8s.V1EmptyDirVolumeSource()),
-    ]
-
-
-def _node(spec: PodSpec) -> dict[str, Any]:
-    if not spec.tolerated:
-        return {}
-    tolerations = [
-        k8s.V1Toleration(key=key, operator="Exists", effect="NoSchedule") for key in spec.tolerated
-    ]
-    return {"node_selector": spec.nodes, "tolerations": tolerations}
-
-
 def _security() -> dict[str, Any]:
     pod = k8s.V1PodSecurityContext(
         run_as_non_root=True,
@@ -93,6 +71,17 @@ def pod_arguments(resources: str, duty: Duty = "trainer") -> dict[str, Any]:
         ParamsError: the image is not named, or a setting is not what it should be.
     """
     spec = pod_spec(resources, duty)
+    state: dict[str, Any] = {"empty_dir": k8s.V1EmptyDirVolumeSource()}
+    if claim := spec.state_claim:
+        source = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=claim)
+        state = {"persistent_volume_claim": source}
+    node: dict[str, Any] = {}
+    if spec.tolerated:
+        tolerations = [
+            k8s.V1Toleration(key=key, operator="Exists", effect="NoSchedule")
+            for key in spec.tolerated
+        ]
+        node = {"node_selector": spec.nodes, "tolerations": tolerations}
     return {
         "image": spec.image,
         "namespace": spec.namespace,
@@ -102,7 +91,10 @@ def pod_arguments(resources: str, duty: Duty = "trainer") -> dict[str, Any]:
         "container_resources": k8s.V1ResourceRequirements(
             requests=spec.requests, limits=spec.limits
         ),
-        "volumes": _volumes(spec),
+        "volumes": [
+            k8s.V1Volume(name="scratch", empty_dir=k8s.V1EmptyDirVolumeSource()),
+            k8s.V1Volume(name="state", **state),
+        ],
         "volume_mounts": [
             k8s.V1VolumeMount(name="scratch", mount_path=SCRATCH),
             k8s.V1VolumeMount(name="state", mount_path=STATE),
@@ -115,5 +107,5 @@ def pod_arguments(resources: str, duty: Duty = "trainer") -> dict[str, Any]:
         "startup_timeout_seconds": _STARTUP_S,
         "automount_service_account_token": False,
         **_security(),
-        **_node(spec),
+        **node,
     }

@@ -1,13 +1,28 @@
-"""How a run ended, from what it left: never from what a scheduler says of its tasks."""
+"""How a run ended, from what it left: never from what a scheduler says of its tasks.
 
+One message says it at every ending: in the task's log, and to whoever SORTLINE_NOTIFY_URL names. A
+sweep's runs are put side by side.
+"""
+
+import json
+import urllib.error
+import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sortline.core.errors import ArtifactError, UnreachableError
 from sortline.core.files import write_json
 from sortline.core.graph import read_graph
 from sortline.orchestration.actions import ACTIONS, BLESSING, acted_name, why_skipped
 from sortline.orchestration.clone import Clone, cloned
-from sortline.orchestration.done_manifest import Done, find_done
+from sortline.orchestration.done_manifest import (
+    Done,
+    all_done,
+    branch_of,
+    commit_run,
+    find_done,
+    push_run,
+)
 from sortline.orchestration.plan import (
     Plan,
     only_drift,
@@ -16,11 +31,11 @@ from sortline.orchestration.plan import (
     record_name,
     trained_name,
 )
-from sortline.orchestration.run_commit import branch_of, commit_run, push_run
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
 
 METRICS = "reports/evaluation/metrics.json"
+_TIMEOUT_S = 20.0
 _ENDINGS = ("blessed", "released", "refused")
 
 
@@ -69,13 +84,8 @@ def note_error(store: RunStore, run_id: str, task: str, message: str) -> None:
 
 
 def _said(store: RunStore, run_id: str, task: str) -> str:
-    found = store.read(error_name(run_id, task))
-    return str(found["message"]) if found else "it left no message: its process was lost"
-
-
-def _without_plan(store: RunStore, run_id: str) -> Record:
-    task = "resolve_revision"
-    return Record(run_id, "failed", failed_task=task, message=_said(store, run_id, task))
+    error = store.read(error_name(run_id, task))
+    return str(error["message"]) if error else "it left no message: its process was lost"
 
 
 def _lost_task(
@@ -86,9 +96,8 @@ def _lost_task(
         return next((m for m in missing if store.read(error_name(plan.run_id, m))), missing[0])
     if not done["gate"].metrics[BLESSING]["blessed"]:
         return None
-    wanted = [n for n in ACTIONS if why_skipped(n, plan, store, settings) is None]
-    acted = [name for name in wanted if store.read(acted_name(plan.run_id, name)) is not None]
-    return next((name for name in wanted if name not in acted), None)
+    due = [name for name in ACTIONS if why_skipped(name, plan, store, settings) is None]
+    return next((name for name in due if store.read(acted_name(plan.run_id, name)) is None), None)
 
 
 def _outcome(done: dict[str, Done], plan: Plan, settings: Settings) -> str:
@@ -97,10 +106,6 @@ def _outcome(done: dict[str, Done], plan: Plan, settings: Settings) -> str:
     if plan.dry_run or not settings.releases:
         return "blessed"
     return "released"
-
-
-def _refusals(verdicts: tuple[dict[str, Any], ...]) -> str:
-    return "; ".join(f"{v['gate']}: {v['reason']}" for v in verdicts if not v["passed"])
 
 
 def judge(
@@ -135,14 +140,14 @@ def judge(
     if task := _lost_task(store, plan, graph, done, settings):
         said = _said(store, plan.run_id, task)
         return Record(plan.run_id, "failed", failed_task=task, message=said, **about)
-    message = _refusals(about.get("verdicts", ()))
+    refusals = [verdict for verdict in about.get("verdicts", ()) if not verdict["passed"]]
+    message = "; ".join(f"{verdict['gate']}: {verdict['reason']}" for verdict in refusals)
     return Record(plan.run_id, _outcome(done, plan, settings), message=message, **about)
 
 
 def _keep(store: RunStore, plan: Plan, clone: Clone, settings: Settings) -> Record:
     graph = list(read_graph(clone.folder))
-    found = {name: find_done(store, plan, name) for name in graph}
-    done = {name: each for name, each in found.items() if each is not None}
+    done = all_done(store, plan, graph)
     record = judge(store, plan, graph, done, settings)
     if record.branch:
         commit_run(clone, plan, done)
@@ -178,7 +183,8 @@ def make_record(run_id: str, settings: Settings) -> Record:
     """
     store = RunStore(settings.run_store)
     if store.read(f"{place_of(run_id)}/plan.json") is None:
-        record = _without_plan(store, run_id)
+        task = "resolve_revision"
+        record = Record(run_id, "failed", failed_task=task, message=_said(store, run_id, task))
     elif (plan := read_plan(store, run_id)).same_as:
         record = judge(store, plan, [], {}, settings)
     else:
@@ -190,3 +196,88 @@ def make_record(run_id: str, settings: Settings) -> Record:
             store.write(trained_name(plan.data), asdict(record))
     store.write(f"{place_of(run_id)}/record.json", asdict(record))
     return record
+
+
+def post(url: str, text: str) -> None:
+    """Send a message.
+
+    Raises:
+        UnreachableError: it cannot be delivered.
+    """
+    body = json.dumps({"text": text}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+            pass
+    except (urllib.error.URLError, OSError) as error:
+        raise UnreachableError(f"SORTLINE_NOTIFY_URL does not take messages: {error}.") from error
+
+
+def notify(run_id: str, settings: Settings) -> str:
+    """Say how a run ended; the text that was said.
+
+    Raises:
+        ArtifactError: the run has no record.
+        UnreachableError: the message cannot be delivered.
+    """
+    kept = RunStore(settings.run_store).read(f"{place_of(run_id)}/record.json")
+    if kept is None:
+        raise ArtifactError(f"The run {run_id} has no record. Clear record, which was to write it.")
+    record = Record(**{**kept, "verdicts": tuple(kept["verdicts"])})
+    text = summary(record)
+    if record.outcome == "nothing new" and "drift" in record.trigger:
+        text += "\nThe predictions drifted, and there is no new data to learn from: look."
+    if settings.notify_url:
+        post(settings.notify_url, text)
+    return text
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A run of a sweep; None where it did not come so far."""
+
+    run_id: str
+    recipe: str
+    accuracy: float | None
+    macro_f1: float | None
+    blessed: bool | None
+
+
+def _variant(store: RunStore, plan: Plan) -> Variant:
+    evaluated, gated = (find_done(store, plan, name) for name in ("evaluate", "gate"))
+    metrics: dict[str, Any] = evaluated.metrics[METRICS] if evaluated else {}
+    blessed = gated.metrics[BLESSING]["blessed"] if gated else None
+    accuracy, macro_f1 = metrics.get("accuracy"), metrics.get("macro_f1")
+    return Variant(plan.run_id, plan.recipe or "params.yaml", accuracy, macro_f1, blessed)
+
+
+def variants(run_id: str, store: RunStore) -> list[Variant]:
+    """The variants of a sweep, the most accurate first.
+
+    Raises:
+        ArtifactError: it has none.
+    """
+    prefix = f"runs/{safe_name(run_id)}-variant-"
+    names = [n for n in store.names("runs") if n.startswith(prefix) and n.endswith("/plan.json")]
+    if not names:
+        raise ArtifactError(f"The sweep {run_id} has no variant with a plan: look at its tasks.")
+    plans = [read_plan(store, store.read(name)["run_id"]) for name in names]
+    rows = [_variant(store, plan) for plan in plans]
+    return sorted(rows, key=lambda row: row.accuracy or 0.0, reverse=True)
+
+
+def variant_table(rows: list[Variant]) -> str:
+    """The variants as Markdown."""
+    from sortline.reporting.pages import markdown_table
+
+    words = {True: "passed", False: "refused", None: "-"}
+    cells = [
+        (
+            row.run_id,
+            row.recipe,
+            *("-" if n is None else f"{n:.4f}" for n in (row.accuracy, row.macro_f1)),
+            words[row.blessed],
+        )
+        for row in rows
+    ]
+    return markdown_table(("variant", "recipe", "accuracy", "macro-F1", "gates"), cells)

@@ -10,19 +10,6 @@ SKIPPED = 99
 """Exit status of a command that found nothing to do: its task, and what follows, is skipped."""
 TEMPORARY = 75
 """Exit status of a command that may work when run again (sysexits' EX_TEMPFAIL)."""
-FORWARDED = (
-    "SORTLINE_REPOSITORY",
-    "SORTLINE_DVC_REMOTE",
-    "SORTLINE_RUN_STORE",
-    "SORTLINE_FEATURES",
-    "SORTLINE_RELEASES",
-    "SORTLINE_ENDPOINTS",
-    "SORTLINE_PREDICTION_LOG",
-    "SORTLINE_NOTIFY_URL",
-    "AWS_ENDPOINT_URL",
-    "AWS_DEFAULT_REGION",
-)
-"""What a pod gets from its scheduler's environment; credentials come from its service account."""
 
 
 @dataclass(frozen=True)

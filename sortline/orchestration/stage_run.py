@@ -1,14 +1,15 @@
 """One command does a stage everywhere: clone, check what is above, `dvc repro --pull`, push, sign.
 
-It keeps nothing in its clone: killed at any moment, the same command can simply be run again.
+It keeps nothing in its clone: killed at any moment, the same command can simply be run again. A
+training's other workers each work in a clone of their own, beside the chief's; they keep nothing.
 """
 
 import contextlib
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from sortline.core.dvc import read_lock, write_lock
@@ -27,6 +28,7 @@ from sortline.orchestration.done_manifest import (
 from sortline.orchestration.plan import Plan, read_plan
 from sortline.orchestration.run_store import RunStore, safe_name
 from sortline.orchestration.settings import Settings
+from sortline.training.cluster import follower_of
 
 _LOCK_WAIT_S = 120.0
 _LOCK_POLL_S = 0.5
@@ -55,10 +57,6 @@ def alone(settings: Settings, name: str) -> Iterator[None]:
                     ) from error
                 time.sleep(_LOCK_POLL_S)
         yield
-
-
-def _metrics(folder: Path, stage: Stage) -> dict[str, Any]:
-    return {name: json.loads((folder / name).read_text("utf-8")) for name in stage.metrics}
 
 
 def bring_features(clone: Clone, settings: Settings) -> None:
@@ -94,7 +92,8 @@ def work_on(clone: Clone, settings: Settings, plan: Plan, name: str) -> Done:
     entry = _reproduce(clone, stage, above)
     check_deps(stage, entry, above)
     clone.dvc("push", "--quiet", "--run-cache", name)
-    return done_of(plan, name, entry, _metrics(clone.folder, stage))
+    metrics = {n: json.loads((clone.folder / n).read_text("utf-8")) for n in stage.metrics}
+    return done_of(plan, name, entry, metrics)
 
 
 def run_stage(name: str, run_id: str, settings: Settings) -> Done:
@@ -117,6 +116,41 @@ def run_stage(name: str, run_id: str, settings: Settings) -> Done:
         write_done(store, run_id, done)
     print(f"{name} is done: {', '.join(done.outs)}")
     return done
+
+
+def run_worker(name: str, run_id: str, settings: Settings) -> None:
+    """Do a worker's part of a stage of a run: the whole stage, unless another worker is the chief.
+
+    Raises:
+        ArtifactError: the run has no plan, or a stage above is not done.
+        SortlineError: the step refused.
+        UnreachableError: the repository, the remote or another worker was lost.
+    """
+    index = follower_of(os.environ)
+    if index is None:
+        run_stage(name, run_id, settings)
+        return
+    store = RunStore(settings.run_store)
+    plan = read_plan(store, run_id)
+    if find_done(store, plan, name):
+        print(f"{name} is done already in the run {run_id}.")
+        return
+    place = f"{safe_name(run_id)}.{name}-worker-{index}"
+    with (
+        alone(settings, place),
+        cloned(settings, place, plan.revision, plan.files) as clone,
+    ):
+        graph = read_graph(clone.folder)
+        stage = stage_of(graph, name)
+        above = require_done(store, plan, closure(graph, name))
+        write_lock(clone.folder, {each: done.lock for each, done in above.items()})
+        # What git does not have of a stage's deps, DVC has.
+        missing = [dep for dep in stage.deps if not (clone.folder / dep).exists()]
+        clone.dvc("pull", "--quiet", *missing)
+        bring_features(clone, settings)
+        # Not by DVC: it would take the result from its cache, and leave the chief waiting.
+        clone.run(f"pipeline_steps.{name}").require(f"The worker's {name}")
+    print(f"{name}: worker {index} has done its part; the chief keeps the result.")
 
 
 def fill_features(part: str, run_id: str, settings: Settings) -> None:

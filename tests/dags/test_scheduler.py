@@ -13,7 +13,7 @@ import pytest
 from helpers.live_airflow import Airflow, commit, live, make_repository, wait_for
 from helpers.workspaces import call, git, write_params
 
-from sortline.orchestration.run_commit import branch_of
+from sortline.orchestration.done_manifest import branch_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sortline.core.params import overlay, read_yaml
-from sortline.experiments.budget import Budget
+from sortline.experiments.compare import Budget
 from sortline.orchestration.params import check
 
 ROOT = Path(__file__).parents[2]

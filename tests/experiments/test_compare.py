@@ -8,10 +8,8 @@ import pytest
 from helpers.workspaces import call, git, make_workspace
 
 from sortline.core.errors import DataError, ParamsError
-from sortline.experiments.budget import Budget
+from sortline.experiments.compare import Budget, jobs_for, workspace_for
 from sortline.experiments.records import Results, training_seconds
-from sortline.experiments.running import jobs_for
-from sortline.experiments.workspace import workspace_for
 from sortline.orchestration.params import check
 from sortline.synthetic.generated import generate
 

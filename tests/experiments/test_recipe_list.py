@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 
 from sortline.cli.main import app
 from sortline.core.errors import ArtifactError
-from sortline.experiments.recipes import listed
-from sortline.experiments.records import FOLDER, all_records, write_record
+from sortline.experiments.records import FOLDER, all_records, listed, write_record
 
 ROOT = Path(__file__).parents[2]
 

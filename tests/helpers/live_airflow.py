@@ -17,7 +17,7 @@ from helpers.workspaces import ROOT, git, make_workspace, write_params
 
 from sortline.core.errors import SortlineError
 from sortline.orchestration import embedded
-from sortline.orchestration.components import Components
+from sortline.orchestration.embedded import Components
 from sortline.orchestration.embedded_home import Home, prepare
 from sortline.orchestration.run_store import safe_name
 

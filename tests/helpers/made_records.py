@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from sortline.experiments.compare import NotMeasured
 from sortline.experiments.records import Point, Record
-from sortline.experiments.running import NotMeasured
 from sortline.experiments.summary import Summary, summarise
 
 COUNTS = {"train": 800, "val": 100, "test": 100}

@@ -8,8 +8,7 @@ import yaml
 from helpers.rendered import INFRA, render
 
 from sortline.core.graph import read_graph
-from sortline.orchestration.pod_spec import PodSpec, pod_spec
-from sortline.orchestration.task_commands import stage_arguments
+from sortline.orchestration.tasks import PodSpec, pod_spec, stage_arguments
 from sortline.training.cluster import task_of
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate")

@@ -9,16 +9,16 @@ from helpers.workspaces import git
 
 from sortline.core.dvc import Pin
 from sortline.core.errors import DataError, ParamsError
-from sortline.orchestration.announcing import (
-    api_from_environment,
+from sortline.orchestration.airflow_api import api_from_environment
+from sortline.orchestration.plan import CURRENT
+from sortline.orchestration.run_store import RunStore
+from sortline.orchestration.settings import Settings
+from sortline.orchestration.watch import (
     look,
     publish_data,
     remember,
     wake,
 )
-from sortline.orchestration.data_revision import CURRENT
-from sortline.orchestration.run_store import RunStore
-from sortline.orchestration.settings import Settings
 
 OTHER = "f" * 32 + ".dir"
 

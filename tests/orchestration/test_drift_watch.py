@@ -25,10 +25,10 @@ from sortline.core.dvc import write_lock
 from sortline.core.errors import ArtifactError
 from sortline.core.logged_predictions import LoggedPrediction
 from sortline.core.prediction_log import PredictionLog
-from sortline.orchestration.data_revision import CURRENT
-from sortline.orchestration.drift_watch import Look, alert, look_for_drift
+from sortline.orchestration.plan import CURRENT
 from sortline.orchestration.run_store import RunStore
 from sortline.orchestration.settings import Settings
+from sortline.orchestration.watch import Drift, alert, look_for_drift
 from sortline.releases.records import Lineage, Made, Record
 from sortline.releases.store import CONFIG, record_name
 
@@ -201,4 +201,4 @@ def test_a_version_whose_evaluation_is_lost_is_no_silence(served: Settings, tmp_
 
 def test_nothing_is_looked_for_where_nothing_is_logged(served: Settings) -> None:
     found = look_for_drift("scheduled__4", served, days=7)
-    assert found == Look(False, "SORTLINE_PREDICTION_LOG not set: there is nothing to compare.")
+    assert found == Drift(False, "SORTLINE_PREDICTION_LOG not set: there is nothing to compare.")

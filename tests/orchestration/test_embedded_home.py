@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sortline.core.errors import ParamsError
-from sortline.orchestration.components import components_for
+from sortline.orchestration.embedded import components_for
 from sortline.orchestration.embedded_home import (
     environment,
     prepare,

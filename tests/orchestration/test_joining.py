@@ -10,10 +10,10 @@ from helpers.workspaces import call, git
 
 from sortline.core.errors import ArtifactError, UnreachableError
 from sortline.orchestration.done_manifest import find_done
-from sortline.orchestration.joining import run_worker
 from sortline.orchestration.plan import Plan, place_of
 from sortline.orchestration.run_store import RunStore
 from sortline.orchestration.settings import Settings
+from sortline.orchestration.stage_run import run_worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 _RUN = "together"

@@ -11,13 +11,13 @@ from helpers.workspaces import ROOT
 from sortline.cli.main import app
 from sortline.core.errors import ArtifactError, ParamsError
 from sortline.core.graph import edges, read_graph
-from sortline.orchestration.kfp_environment import kfp_environment
 from sortline.orchestration.kubeflow import (
     ANSWER,
     GIVEN,
     Pipeline,
     Recurring,
     describe,
+    kfp_environment,
     schedule,
     task_name,
 )

@@ -15,10 +15,10 @@ from helpers.workspaces import ROOT, call
 
 from sortline.core.errors import UnreachableError
 from sortline.core.graph import read_graph
-from sortline.orchestration.kfp_environment import kfp_environment
 from sortline.orchestration.kubeflow import (
     Recurring,
     compile_pipeline,
+    kfp_environment,
     schedule,
     task_name,
 )

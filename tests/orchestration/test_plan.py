@@ -8,8 +8,8 @@ from helpers.small_repository import DATA_MD5, commit, data_dvc, make_repository
 from helpers.workspaces import git, write_params
 
 from sortline.core.errors import DataError, ParamsError, UnreachableError
-from sortline.orchestration.data_revision import CURRENT
 from sortline.orchestration.plan import (
+    CURRENT,
     Plan,
     Request,
     make_plan,

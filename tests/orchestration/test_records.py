@@ -21,12 +21,17 @@ from sortline.orchestration.done_manifest import (
     require_done,
     write_done,
 )
-from sortline.orchestration.notify import notify
 from sortline.orchestration.plan import Plan, Request, make_plan, read_plan, record_name
-from sortline.orchestration.records import METRICS, make_record, note_error
+from sortline.orchestration.records import (
+    METRICS,
+    make_record,
+    note_error,
+    notify,
+    variant_table,
+    variants,
+)
 from sortline.orchestration.run_store import RunStore
 from sortline.orchestration.settings import Settings
-from sortline.orchestration.sweep_table import compare, table
 
 RUN = "manual__2026-11-21T10:00:00+00:00"
 
@@ -195,9 +200,9 @@ def test_variants_of_a_sweep_are_compared_best_first(settings: Settings) -> None
         own = replace(plan, run_id=f"sweep-variant-{number}", recipe=f"r{number}")
         store.write(f"runs/{own.run_id}/plan.json", own.__dict__)
         _finish(settings, own, blessed=blessed, until="gate" if blessed else "augment")
-    rows = compare("sweep", store)
+    rows = variants("sweep", store)
     assert [(row.recipe, row.accuracy, row.blessed) for row in rows] == [
         ("r2", 0.5, True),
         ("r1", None, None),
     ]
-    assert "| sweep-variant-2 | r2 | 0.5000 | 0.2500 | passed |" in table(rows)
+    assert "| sweep-variant-2 | r2 | 0.5000 | 0.2500 | passed |" in variant_table(rows)

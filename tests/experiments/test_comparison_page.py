@@ -7,11 +7,10 @@ import pytest
 from helpers.made_records import record, summaries
 from PIL import Image
 
-from sortline.experiments.page import Setting, as_markdown, recall_rows, write_pages
+from sortline.experiments.compare import NotMeasured
+from sortline.experiments.comparison_page import Setting, as_markdown, recall_rows, write_pages
 from sortline.experiments.records import Point
-from sortline.experiments.running import NotMeasured
-from sortline.experiments.summary import Summary, summarise
-from sortline.experiments.wording import sentences
+from sortline.experiments.summary import Summary, sentences, summarise
 
 SETTING = Setting("0123456789abcdef.dir", "c0ffee" * 7, "3 seeds, 5 epochs")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sortline.core.errors import ParamsError
-from sortline.orchestration.pod_spec import GPU, pod_spec
+from sortline.orchestration.tasks import GPU, pod_spec
 
 
 @pytest.fixture(autouse=True)

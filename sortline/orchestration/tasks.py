@@ -1,6 +1,8 @@
-"""What a pod for a command of `sortline` is given, whoever starts it: Airflow or Kubeflow.
+"""What a task is, whoever starts it: the arguments of its command, and what its pod is given.
 
-Imports little: DAG files are parsed every few seconds.
+Airflow, its pods and Kubeflow call the same commands. A list of arguments is never a line for a
+shell, so a value cannot become anything but the value of its option. Imports little: DAG files are
+parsed every few seconds.
 """
 
 import os
@@ -8,17 +10,52 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sortline.core.settings import read_settings, required
-from sortline.orchestration.settings import FORWARDED
 
 Duty = Literal["trainer", "publisher"]
 SCRATCH, STATE = "/scratch", "/state"
 COMMAND = "sortline"
 GPU = "nvidia.com/gpu"
 USER = 10001
+FORWARDED = (
+    "SORTLINE_REPOSITORY",
+    "SORTLINE_DVC_REMOTE",
+    "SORTLINE_RUN_STORE",
+    "SORTLINE_FEATURES",
+    "SORTLINE_RELEASES",
+    "SORTLINE_ENDPOINTS",
+    "SORTLINE_PREDICTION_LOG",
+    "SORTLINE_NOTIFY_URL",
+    "AWS_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+)
+"""What a pod gets from its scheduler's environment; credentials come from its service account."""
 _SIZES = {
     "cpu": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "20Gi"},
     "gpu": {"cpu": "4", "memory": "16Gi", "ephemeral-storage": "40Gi"},
 }
+
+
+def plan_arguments(run_id: str, trigger: str, **given: str) -> tuple[str, ...]:
+    """Decide what a run trains.
+
+    Args:
+        run_id: the run's, or what a scheduler puts it in place of.
+        trigger: why it runs.
+        given: options of `sortline retraining plan`, with underscores.
+    """
+    options = ((f"--{name.replace('_', '-')}", value) for name, value in given.items())
+    told = ("--run-id", run_id, "--trigger", trigger)
+    return ("retraining", "plan", *told, *(word for option in options for word in option))
+
+
+def stage_arguments(name: str, run_id: str) -> tuple[str, ...]:
+    """Do a stage of dvc.yaml."""
+    return ("retraining", "stage", name, "--run-id", run_id)
+
+
+def record_arguments(run_id: str) -> tuple[str, ...]:
+    """Write how a run ended."""
+    return ("retraining", "record", "--run-id", run_id)
 
 
 @dataclass(frozen=True)
@@ -49,18 +86,6 @@ class PodSpec:
     labels: dict[str, str]
 
 
-def _variables() -> dict[str, str]:
-    forwarded = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
-    own = {
-        "HOME": SCRATCH,
-        "TMPDIR": SCRATCH,
-        "SORTLINE_WORK_DIR": f"{SCRATCH}/work",
-        "SORTLINE_STATE_DIR": STATE,
-        "PYTHONUNBUFFERED": "1",
-    }
-    return {**forwarded, **own}
-
-
 def pod_spec(resources: str, duty: Duty = "trainer") -> PodSpec:
     """What a pod of "cpu" or "gpu" is given for a duty.
 
@@ -75,7 +100,14 @@ def pod_spec(resources: str, duty: Duty = "trainer") -> PodSpec:
         image=required("image", "registry.example/sortline-train:0.2.0"),
         namespace=settings.namespace,
         account=accounts[duty],
-        variables=_variables(),
+        variables={
+            **{name: os.environ[name] for name in FORWARDED if os.environ.get(name)},
+            "HOME": SCRATCH,
+            "TMPDIR": SCRATCH,
+            "SORTLINE_WORK_DIR": f"{SCRATCH}/work",
+            "SORTLINE_STATE_DIR": STATE,
+            "PYTHONUNBUFFERED": "1",
+        },
         requests={**size, **gpu},
         # Processor time is not limited: a throttled training is slower and no safer.
         limits={**{name: value for name, value in size.items() if name != "cpu"}, **gpu},

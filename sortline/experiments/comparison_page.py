@@ -1,13 +1,25 @@
-"""A comparison as Markdown, and as one page that opens without a network."""
+"""A comparison as Markdown, and as one page with learning curves that opens without a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
+import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
 from sortline.core.files import atomic_dir, write_text
-from sortline.experiments.curves import curves
-from sortline.experiments.summary import Spread, Summary
-from sortline.experiments.wording import best_of, percent, sentences
+from sortline.experiments.summary import Spread, Summary, best_of, percent, sentences
+from sortline.reporting.drawing import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    VERMILLION,
+    new_picture,
+    notice,
+    shorten,
+)
 from sortline.reporting.pages import markdown_table, render_page
 from sortline.reporting.report import read_picture
 
@@ -24,6 +36,9 @@ COLUMNS = (
 )
 NOT_MEASURED = "not measured"
 _ENDS = 10  # Classes shown of those that gain most, and of those that lose most.
+_PURPLE, _SKY = "#CC79A7", "#56B4E9"  # The rest of Okabe and Ito's palette.
+_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, _PURPLE, _SKY, INK)
+_LINES = ("-", "--", ":")
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,7 @@ def _millions(count: int) -> str:
 
 
 def _cells(summary: Summary) -> list[str]:
+    """The row of a recipe, in the order of `COLUMNS`."""
     if not summary.measured:
         reason = summary.missing[0].reason if summary.missing else "no run"
         return [summary.recipe, f"{NOT_MEASURED}: {reason}", *[""] * (len(COLUMNS) - 2)]
@@ -68,11 +84,6 @@ def _cells(summary: Summary) -> list[str]:
         f"{first.size_bytes / 1e6:.1f} MB",
         f"{summary.latency_ms:.1f} ms",
     ]
-
-
-def rows(summaries: Sequence[Summary]) -> list[list[str]]:
-    """A row of text for each recipe, in the order of `COLUMNS`."""
-    return [_cells(each) for each in summaries]
 
 
 def recall_rows(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
@@ -132,7 +143,7 @@ def as_markdown(summaries: Sequence[Summary], setting: Setting) -> str:
     columns, recalls = recall_rows(summaries)
     parts = [
         described(summaries, setting),
-        markdown_table(COLUMNS, rows(summaries)),
+        markdown_table(COLUMNS, [_cells(each) for each in summaries]),
         "\n".join(f"- {line}" for line in [*sentences(summaries), *partial_rows(summaries)]),
     ]
     if recalls:
@@ -141,10 +152,48 @@ def as_markdown(summaries: Sequence[Summary], setting: Setting) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _bands(summary: Summary) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Epochs, and the least, mean and largest accuracy of the seeds that came so far."""
+    values: dict[int, list[float]] = {}
+    for record in summary.records:
+        for point in record.curve:
+            values.setdefault(point.epoch, []).append(point.val)
+    epochs = sorted(values)
+    rows = [(min(values[e]), sum(values[e]) / len(values[e]), max(values[e])) for e in epochs]
+    low, mean, high = np.array(rows).T
+    return np.array(epochs), low, mean, high
+
+
+def draw_curves(summaries: Sequence[Summary], target: Path) -> None:
+    """Draw the accuracy on the validation split over epochs, a line a recipe, as PNG.
+
+    A line is the mean of the seeds, its band goes from the least to the largest.
+    """
+    measured = [each for each in summaries if each.measured]
+    with new_picture(target, 9.0, 4.6) as drawn:
+        axes = drawn.subplots()
+        if not measured:
+            notice(axes, "nothing was measured")
+            return
+        styles = cycle((colour, line) for line in _LINES for colour in _COLOURS)
+        for summary, (colour, line) in zip(measured, styles, strict=False):
+            epochs, low, mean, high = _bands(summary)
+            marker = "o" if len(epochs) < 40 else None
+            name = shorten(summary.recipe, 26)
+            axes.plot(epochs, mean, line, color=colour, marker=marker, markersize=3, label=name)
+            if len(summary.records) > 1:
+                axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set(xlabel="epoch, over all phases", title="Accuracy on the validation split")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+        axes.grid()
+        drawn.legend(loc="outside right upper")
+
+
 def write_pages(target: Path, summaries: Sequence[Summary], setting: Setting) -> Path:
     """Write the folder `target` whole: comparison.html, comparison.md, curves.png."""
     with atomic_dir(target) as folder:
-        curves(summaries, folder / "curves.png")
+        draw_curves(summaries, folder / "curves.png")
         write_text(folder / "comparison.md", as_markdown(summaries, setting))
         columns, recalls = recall_rows(summaries)
         context = {
@@ -152,10 +201,7 @@ def write_pages(target: Path, summaries: Sequence[Summary], setting: Setting) ->
             "sentences": list(sentences(summaries)),
             "partial": partial_rows(summaries),
             "columns": COLUMNS,
-            "rows": [
-                (row, not each.measured)
-                for row, each in zip(rows(summaries), summaries, strict=True)
-            ],
+            "rows": [(_cells(each), not each.measured) for each in summaries],
             "recall_columns": columns,
             "recalls": recalls,
             "curves": read_picture(folder, "curves.png", "sortline compare"),

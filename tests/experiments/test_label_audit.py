@@ -14,9 +14,15 @@ from sortline.core.files import read_json, sha256_file
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.dataset.duplicates import perceptual_hash
-from sortline.experiments.audit import COLUMNS, FOLDER, audit, find_suspects, suspect_table
-from sortline.experiments.probabilities import out_of_fold
-from sortline.experiments.suspects import twins
+from sortline.experiments.label_audit import (
+    COLUMNS,
+    FOLDER,
+    audit,
+    find_suspects,
+    out_of_fold,
+    suspect_table,
+    twins,
+)
 from sortline.images.decode import decode_file
 from sortline.orchestration.params import Params, check
 from sortline.reporting.report import gather
