@@ -18,7 +18,6 @@ from sortline.evaluation.champion import Champion
 from sortline.evaluation.gate_settings import GateParams, GateSettings
 from sortline.evaluation.gates import GATES, Candidate, Verdict
 from sortline.evaluation.metrics import Difference, paired_difference
-from sortline.evaluation.scores import score_files
 from sortline.model.contract import (
     PREDICT_TENSOR,
     SERVING_DEFAULT,
@@ -26,7 +25,6 @@ from sortline.model.contract import (
     differences,
     read_contract,
 )
-from sortline.model.local_model import load_model
 
 
 def own_verdicts(settings: GateSettings, candidate: Candidate) -> list[Verdict]:
@@ -125,6 +123,10 @@ def _accuracy_verdict(
 def _scored_difference(
     champion: Champion, files: pd.DataFrame, params: GateParams, root: Path
 ) -> Difference:
+    # TensorFlow takes seconds to import: only when there is a champion to ask.
+    from sortline.evaluation.scores import score_files
+    from sortline.model.local_model import load_model
+
     try:
         model = load_model(champion.folder)
     except ArtifactError as error:
