@@ -9,7 +9,6 @@ What was measured of an image is kept by its bytes: a later run decodes new imag
 for each version of TensorFlow and of the code that measures; deleting it costs time alone.
 """
 
-import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,12 +28,11 @@ from sortline.core.errors import BusyError, DataError, ImageError
 from sortline.core.files import atomic_file, exclusive, sha256_json
 from sortline.core.params import SPLITS
 from sortline.dataset.duplicates import luma, luma_hash
-from sortline.dataset.layout import IMAGE_SUFFIXES, is_hidden
+from sortline.dataset.layout import CORE, IMAGE_SUFFIXES, is_hidden, read_core
 from sortline.dataset.threads import map_in_threads
 from sortline.images.decode import decode_bytes, read_image_file
 from sortline.images.header import read_header
 
-CORE_FILE = "core.csv"
 _GET_DATA = (
     "Run `dvc pull` (the pinned version), `sortline generate` (the drawn dataset),"
     " or `sortline ingest SRC` (your own images)."
@@ -170,10 +168,10 @@ def mark_core(frame: pd.DataFrame, root: Path) -> pd.DataFrame:
     Raises:
         DataError: the list cannot be read, or names images that are not in the test split.
     """
-    file, is_test = root / "data" / CORE_FILE, frame["split"] == "test"
+    file, is_test = root / "data" / CORE, frame["split"] == "test"
     if not file.exists():
         return frame.assign(core=is_test)
-    core = _read_core(file)
+    core = set(read_core(file))
     missing = sorted(core - set(frame.loc[is_test, "path"]))
     if missing:
         raise DataError(
@@ -248,11 +246,3 @@ def _measure(
         brightness=int(grey.sum(dtype=np.int64)) / grey.size,
         sharpness=sharpness(grey),
     )
-
-
-def _read_core(file: Path) -> set[str]:
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            return {row["path"] for row in csv.DictReader(stream)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} is not a CSV with a column 'path' ({error}).") from error

@@ -8,7 +8,7 @@ from sortline.core.errors import DataError, SortlineError
 from sortline.core.files import sha256_json
 from sortline.core.git import git
 from sortline.core.params import SPLITS
-from sortline.dataset.dataset_folder import dataset_files, link_tree
+from sortline.dataset.layout import dataset_files, link_tree
 from sortline.experiments.records import FOLDER
 
 
