@@ -18,21 +18,12 @@ from pydantic import model_validator
 
 from sortline.core.entry import step_main
 from sortline.core.errors import DataError
-from sortline.core.files import atomic_dir, require, write_json
+from sortline.core.files import atomic_dir, require, tree_bytes, write_json
 from sortline.core.paths import Paths
 from sortline.images.settings import Images
-from sortline.model.allowed_operations import check_operations, read_operations
-from sortline.model.contract import write_contract, write_seen
 from sortline.model.litert import Facts, Sources, write_litert
-from sortline.model.local_model import evenly_spaced, load_model
-from sortline.model.saved_model import (
-    Exported,
-    Parity,
-    check_signatures,
-    describe,
-    prove_parity,
-    write_saved_model,
-)
+from sortline.model.local_model import evenly_spaced
+from sortline.model.saved_model import Exported, Parity, prove_parity, write_model
 from sortline.model.settings import Export, refuse_idle_threshold
 from sortline.training.backbones import BACKBONES
 from sortline.training.calibration import Calibration, calibrate
@@ -104,18 +95,11 @@ def write_export(
     probes = evenly_spaced(files["val"], settings.parity_images)
     images = Sources(paths.root, evenly_spaced(files["train"], settings.litert_images), probes)
     with atomic_dir(paths.saved_model) as folder, atomic_dir(paths.litert) as flat:
-        write_saved_model(exported, folder)
-        operations = read_operations(folder)
-        check_operations(operations)
-        write_seen(folder, files["train"]["sha256"])
-        described = describe(exported, pixels, files["train"]["label"], operations)
-        contract = write_contract(folder, described)
-        served = load_model(folder)
-        check_signatures(served.loaded, contract.signatures)
+        served, operations = write_model(exported, pixels, files["train"], folder)
         parity = prove_parity(exported.network, served, probes, paths.root)
         litert = write_litert(exported, served, settings.litert, images, flat)
-        size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    digest, version = contract.model_digest, contract.min_serving_version
+        size_bytes = tree_bytes(folder)
+    digest, version = served.contract.model_digest, served.contract.min_serving_version
     return Report(digest, version, size_bytes, operations.total, calibration, parity, litert)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sortline.core.entry import step_main
 from sortline.core.errors import GateError
-from sortline.core.files import read_json, require, write_json, write_text
+from sortline.core.files import read_json, require, tree_bytes, write_json, write_text
 from sortline.core.paths import Paths
 from sortline.evaluation.blessing import COLUMNS, Blessing, cells, headline, short, table
 from sortline.evaluation.champion import read_champion
@@ -44,11 +44,10 @@ def read_candidate(paths: Paths) -> Candidate:
             f"{report / 'metrics.json'} is of the model {short(scored)}; the one in {folder} is"
             f" {short(digest)}. Only what was scored may be gated: run `{_MADE_BY}`."
         )
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Candidate(
         folder,
         digest,
-        size_mb=round(size / 1e6, 3),
+        size_mb=round(tree_bytes(folder) / 1e6, 3),
         metrics=figures,
         latency=read_json(report / "latency.json", _MADE_BY),
         rows=pd.read_parquet(require(report / "predictions.parquet", _MADE_BY)),

@@ -182,6 +182,11 @@ def digest_tree(folder: Path) -> str:
     return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files])
 
 
+def tree_bytes(folder: Path) -> int:
+    """Size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 @contextmanager
 def exclusive(lock: Path, what: str) -> Iterator[None]:
     """Hold `lock` for the length of the block; the kernel frees it even after SIGKILL.

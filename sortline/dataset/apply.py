@@ -5,8 +5,6 @@ image is moved to. Writes `data/`, whole or not at all: built beside it, of link
 Refuses: a file that is not the one audited, a class that does not exist, a class left empty.
 """
 
-import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,13 +12,14 @@ import pandas as pd
 
 from sortline.core.errors import DataError
 from sortline.core.files import atomic_dir, read_verified, recover_dir, remove
-from sortline.dataset.dataset_folder import (
+from sortline.dataset.layout import (
     CORE,
     dataset_files,
+    free_name,
     link_tree,
+    read_core,
     write_core,
 )
-from sortline.dataset.layout import free_name
 
 KEEP, REMOVE = "keep", "remove"
 _WANTED = ("path", "sha256", "decision")
@@ -90,42 +89,21 @@ def _check(change: Change, data: Path, labels: set[str]) -> None:
     read_verified(file, change.sha256, was="audited", command="sortline labels audit")
 
 
-def _moved(change: Change, new: Path) -> PurePosixPath | None:
-    """Carry out a change in the new folder; the image's new path below `data/`."""
-    split, label, name = PurePosixPath(change.path).parts[1:]
+def _moved(change: Change, new: Path) -> str | None:
+    """Carry out a change in the new folder; the image's new path, None when it is removed."""
+    data, split, label, name = PurePosixPath(change.path).parts
     file = new / split / label / name
-    if change.label is None or change.label == label:
-        if change.label is None:
-            remove(file)
-            return None
-        return PurePosixPath(split, label, name)
+    if change.label is None:
+        remove(file)
+        return None
+    if change.label == label:
+        return change.path
     folder = new / split / change.label
     folder.mkdir(exist_ok=True)
     taken = {path.name.casefold() for path in folder.iterdir()}
     target = folder / free_name(name, change.sha256, taken)
     file.rename(target)
-    return PurePosixPath(split, change.label, target.name)
-
-
-def _rewrite_core(new: Path, moves: dict[str, str | None]) -> None:
-    """Have the list of the frozen test images follow its images; what was removed leaves it."""
-    core = new / CORE
-    if not core.is_file():
-        return
-    with core.open(encoding="utf-8", newline="") as file:
-        listed = [row["path"] for row in csv.DictReader(file)]
-    after = [moves.get(path, path) for path in listed]
-    remove(core)  # It is linked: to write it would change the old revision.
-    write_core(core, [path for path in after if path is not None])
-
-
-def _check_filled(new: Path, labels: set[str]) -> None:
-    left = {label for _, _, label in dataset_files(new)}
-    if emptied := sorted(labels - left):
-        raise DataError(
-            f"Nothing would be left of the class {', '.join(emptied)}. Keep some of its images, or"
-            " remove its folders by hand."
-        )
+    return f"{data}/{split}/{change.label}/{target.name}"
 
 
 def apply(reviewed: Path, data: Path) -> Applied:
@@ -142,16 +120,15 @@ def apply(reviewed: Path, data: Path) -> Applied:
     if changes:
         with atomic_dir(data) as new:
             link_tree(data, new)
-            moves = _carry_out(changes, new, data)
-            _rewrite_core(new, moves)
-            _check_filled(new, labels)
+            moves = {change.path: _moved(change, new) for change in changes}
+            if (core := new / CORE).is_file():  # It follows its images; what is removed leaves it.
+                after = [moves.get(path, path) for path in read_core(core)]
+                remove(core)  # It is linked: to write it would change the old revision.
+                write_core(core, [path for path in after if path is not None])
+            if emptied := sorted(labels - {label for _, _, label in dataset_files(new)}):
+                raise DataError(
+                    f"Nothing would be left of the class {', '.join(emptied)}. Keep some of its"
+                    " images, or remove its folders by hand."
+                )
     removed = sum(change.label is None for change in changes)
     return Applied(len(changes) - removed, removed, kept)
-
-
-def _carry_out(changes: Sequence[Change], new: Path, data: Path) -> dict[str, str | None]:
-    moves: dict[str, str | None] = {}
-    for change in changes:
-        after = _moved(change, new)
-        moves[change.path] = None if after is None else f"{data.name}/{after}"
-    return moves

@@ -1,13 +1,18 @@
 """What is expected of a dataset, as data: each check is one expectation of Great Expectations.
 
-`suites.py` asks them of the tables that `manifest_tables.py` builds.
+`suites.py` asks them; what came out of each is put into words and rows here.
 """
 
-from collections.abc import Collection, Mapping
+import csv
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from sortline.core.errors import ImageError
 from sortline.dataset.settings import Severity, Validate
+
+_SHOWN = 10
 
 _NULL = "ExpectColumnValuesToBeNull"
 _BETWEEN = "ExpectColumnValuesToBeBetween"
@@ -52,6 +57,56 @@ class Outcome:
     severity: Severity
     required: str
     failures: tuple[Failure, ...] = ()
+
+    def describe(self) -> str:
+        """In words, with the first ten files that fail."""
+        count = len(self.failures)
+        lines = [f"{self.check}: {count:,} failing; required: {self.required}"]
+        lines += [f"    {one.path}: {one.seen}" for one in self.failures[:_SHOWN]]
+        if count > _SHOWN:
+            lines.append(f"    ... and {count - _SHOWN:,} more")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """As reports list it."""
+        return {
+            "check": self.check,
+            "passed": self.passed,
+            "severity": self.severity,
+            "failing": len(self.failures),
+            "required": self.required,
+        }
+
+
+def decoding_outcome(refused: Iterable[ImageError]) -> Outcome:
+    """Files that do not decode, as the outcome of a check."""
+    failures = tuple(
+        Failure(one.path, f"{one.reason} ({one.detail})" if one.detail else one.reason)
+        for one in refused
+    )
+    return Outcome("decoding", not failures, "error", "every image can be decoded", failures)
+
+
+def strays_outcome(strays: Mapping[str, str]) -> Outcome:
+    """Files that are no part of the dataset, by path with the reason, as the outcome of a check."""
+    failures = tuple(Failure(path, reason) for path, reason in strays.items())
+    required = "nothing but images lies in data/SPLIT/CLASS/ (the rest is not used)"
+    return Outcome("strays", not failures, "warning", required, failures)
+
+
+def failed(outcomes: Iterable[Outcome], severity: Severity) -> list[Outcome]:
+    """Outcomes of this severity that failed."""
+    return [one for one in outcomes if not one.passed and one.severity == severity]
+
+
+def write_failures(outcomes: Iterable[Outcome], target: Path) -> None:
+    """Write failures.csv: a row for each file or folder that fails a check."""
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["check", "severity", "path", "seen", "required"])
+        for one in outcomes:
+            for row in one.failures:
+                writer.writerow([one.check, one.severity, row.path, row.seen, one.required])
 
 
 def checks_for(tables: Collection[str], settings: Validate) -> list[Check]:

@@ -10,7 +10,7 @@ or a full disk, leaves `data/` as it was.
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -20,12 +20,7 @@ from sortline.core.files import atomic_dir, exclusive, recover_dir, scratch_dir
 from sortline.core.params import SPLITS, load_params
 from sortline.core.paths import Paths
 from sortline.core.storage import is_remote
-from sortline.dataset.dataset_folder import (
-    CORE,
-    dataset_files,
-    link_tree,
-    write_core,
-)
+from sortline.dataset.duplicates import near_pairs
 from sortline.dataset.ingest_report import (
     Ingested,
     Key,
@@ -43,7 +38,14 @@ from sortline.dataset.intake import (
     read_dataset,
     sort_files,
 )
-from sortline.dataset.layout import Place, clean_name
+from sortline.dataset.layout import (
+    CORE,
+    Place,
+    clean_name,
+    dataset_files,
+    link_tree,
+    write_core,
+)
 from sortline.dataset.settings import IngestParams
 from sortline.dataset.sources import SourceFile, read_source
 from sortline.dataset.splits import Assignment, Item, Pair, assign
@@ -108,20 +110,15 @@ def command(source: str, data: Path, *, add: bool, seed: int | None) -> None:
     print_result(ingest(source, data, settings, add=add), Console())
 
 
-def _check_overlap(source: str, data: Path) -> None:
-    if is_remote(source):
-        return
-    path, target = Path(source).resolve(), data.resolve()
-    if path == target or target in path.parents or path in target.parents:
-        raise DataError(
-            f"{source} and {data} overlap. Move the images into a folder of their own, beside"
-            f" {data}, and ingest that."
-        )
-
-
 def _check_arguments(source: str, data: Path, add: bool) -> None:
     target = data.resolve()
-    _check_overlap(source, data)
+    if not is_remote(source):
+        path = Path(source).resolve()
+        if path == target or target in path.parents or path in target.parents:
+            raise DataError(
+                f"{source} and {data} overlap. Move the images into a folder of their own, beside"
+                f" {data}, and ingest that."
+            )
     if target.exists() and not target.is_dir():
         raise DataError(f"{data} is a file. Name a folder with --data, or remove it.")
     filled = target.is_dir() and any(target.iterdir())
@@ -146,7 +143,10 @@ def _plan(
 ) -> _Plan:
     placed, strays = sort_files(files)
     known = {clean_name(label): label for _, _, label in dataset_files(target)} if target else {}
-    placed = [(file, _known_label(place, known)) for file, place in placed]
+    # A dataset that somebody made by hand may hold names that are not in the normal form.
+    placed = [
+        (file, replace(place, label=known.get(place.label, place.label))) for file, place in placed
+    ]
     _check_classes(source, files, placed, known)
     fixed = read_dataset(target, max_pixels=settings.max_pixels) if target else []
     checked, refused = check_files(placed, max_pixels=settings.max_pixels, staging=staging)
@@ -155,11 +155,6 @@ def _plan(
     named = [one for one in give_names([*fixed, *placed_pictures]) if not one.fixed]
     labels = {place.label for _, place in placed}
     return _Plan(labels, named, fixed, strays + refused + two_labels, duplicates + near)
-
-
-def _known_label(place: Place, known: dict[str, str]) -> Place:
-    # A dataset that somebody made by hand may hold names that are not in the normal form.
-    return Place(known.get(place.label, place.label), place.split, place.name)
 
 
 def _check_classes(
@@ -185,8 +180,6 @@ def _check_classes(
 
 def _place(unique: Sequence[Picture], settings: Settings) -> tuple[list[Picture], list[Duplicate]]:
     """Decide the split of every new image; returns those kept, and all near duplicates."""
-    from sortline.dataset.duplicates import near_pairs
-
     hashes = [picture.checked.perceptual_hash for picture in unique]
     pairs = near_pairs(hashes, settings.near_duplicate_bits) if hashes else []
     items = [Item(one.checked.sha256, one.label, one.split, one.fixed) for one in unique]

@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING
 
 from sortline.core.errors import DataError, ImageError
 from sortline.core.params import Split
-from sortline.dataset.dataset_folder import dataset_files
-from sortline.dataset.layout import Place, Stray, free_name, image_name, place_all
+from sortline.dataset.layout import (
+    Place,
+    Stray,
+    dataset_files,
+    free_name,
+    image_name,
+    place_all,
+)
 from sortline.dataset.sources import SourceFile
 from sortline.dataset.splits import RANKS
 from sortline.dataset.threads import map_in_threads

@@ -1,16 +1,24 @@
-"""Class and split of a file of a source, by its path; and names that are safe to keep.
+"""Where images lie: in a source, by the paths of its files, and in the dataset's folder.
 
 A source holds `<class>/<image>` or `<split>/<class>/<image>`, inside any number of wrapping folders
 that hold nothing else. What lies elsewhere is a stray: listed with a reason, never guessed at.
+Names are made safe to keep. The dataset's folder is linked into a new version of it, and never
+written to: DVC's cache may be behind every file.
 """
 
+import csv
+import os
+import shutil
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from sortline.core.params import Split
+from sortline.core.errors import DataError
+from sortline.core.params import SPLITS, Split
 
+CORE = "core.csv"
+"""The test images that evaluation always reports apart: a list in the dataset's folder."""
 SUFFIXES: Mapping[str, str] = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 _SPLIT_NAMES: Mapping[str, Split] = {
@@ -114,3 +122,57 @@ def place_all(paths: Sequence[str]) -> list[Place | Stray]:
     inner = [part[depth:] for part in parts]
     has_splits = bool(_splits_in(path[0] for path in inner if len(path) >= 3))
     return [_place(path, has_splits) for path in inner]
+
+
+def dataset_files(data: Path) -> list[tuple[Path, Split, str]]:
+    """Files of a dataset with split and class, sorted; what is hidden is not counted."""
+    found = []
+    for split in SPLITS:
+        for path in sorted((data / split).glob("*/*")):
+            if path.is_file() and not is_hidden(path.relative_to(data).as_posix()):
+                found.append((path, split, path.parent.name))
+    return found
+
+
+def read_core(file: Path) -> list[str]:
+    """Paths of the frozen test images.
+
+    Raises:
+        DataError: the list cannot be read.
+    """
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            return [row["path"] for row in csv.DictReader(stream)]
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} is not a CSV with a column 'path' ({error}).") from error
+
+
+def write_core(target: Path, paths: Iterable[str]) -> None:
+    """Write the list of the frozen test images."""
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([["path"], *([path] for path in sorted(paths))])
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Repeat a tree in an existing folder by hard links; symbolic links stay what they are."""
+    for folder, folders, names in os.walk(source):
+        inner = target / Path(folder).relative_to(source)
+        for name in list(folders):
+            if (Path(folder) / name).is_symlink():
+                names.append(name)
+                folders.remove(name)
+            else:
+                (inner / name).mkdir()
+        for name in names:
+            _link(Path(folder) / name, inner / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+        return
+    try:
+        target.hardlink_to(source)
+    except OSError:  # Another file system, too many links, or a kernel that protects them.
+        shutil.copy2(source, target)

@@ -4,11 +4,14 @@ Columns: path (relative to the repository's root, '/'-separated; rows are sorted
 label, sha256, perceptual_hash (64 hex digits), width, height, mode, orientation (EXIF), bytes,
 brightness (mean luma, 0 to 255), sharpness (variance of the luma's Laplacian) and core (in the part
 of the test split that never changes).
+
+What was measured of an image is kept by its bytes: a later run decodes new images alone. One file
+for each version of TensorFlow and of the code that measures; deleting it costs time alone.
 """
 
-import csv
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,24 +19,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from sortline.core.errors import ArtifactError, DataError, ImageError
-from sortline.core.files import atomic_file, require
+from sortline.core.errors import BusyError, DataError, ImageError
+from sortline.core.files import atomic_file, exclusive, sha256_json
 from sortline.core.params import SPLITS
 from sortline.dataset.duplicates import luma, luma_hash
-from sortline.dataset.layout import IMAGE_SUFFIXES, is_hidden
-from sortline.dataset.measured import measured_file, read_measured, write_measured
+from sortline.dataset.layout import CORE, IMAGE_SUFFIXES, is_hidden, read_core
 from sortline.dataset.threads import map_in_threads
 from sortline.images.decode import decode_bytes, read_image_file
 from sortline.images.header import read_header
 
-CORE_FILE = "core.csv"
 _GET_DATA = (
     "Run `dvc pull` (the pinned version), `sortline generate` (the drawn dataset),"
     " or `sortline ingest SRC` (your own images)."
 )
 _BAND_ROWS = 256
+# Raise it when the same bytes are measured otherwise than before; a test holds reference values.
+_MEASURES = 1
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,10 @@ def measure(
         root: of the repository.
         images: paths below it.
         max_pixels: larger images are refused.
-        kept: folder of what was measured before (images/measured.py); those are not decoded again.
+        kept: folder of what was measured before; those images are not decoded again.
     """
-    file = measured_file(kept, max_pixels) if kept else None
+    version = sha256_json([tf.__version__, max_pixels, _MEASURES])[:32]
+    file = kept / f"{version}.parquet" if kept else None
     known = read_measured(file) if file else {}
     measure_one = partial(_measure, root, known, max_pixels=max_pixels)
     results = map_in_threads(measure_one, images, what="decode")
@@ -130,16 +137,41 @@ def _keep(file: Path, known: dict[str, dict[str, Any]], rows: Sequence[Row]) -> 
         write_measured(file, ({"sha256": sha, **both[sha]} for sha in sorted(both)))
 
 
+def read_measured(file: Path) -> dict[str, dict[str, Any]]:
+    """Measured values by the image's sha256; none when there is no such file, or it is damaged.
+
+    Parquet checks the CRC-32 of its pages: when one is damaged, everything is measured again.
+    """
+    try:
+        table = pq.read_table(file, page_checksum_verification=True)
+        return {row.pop("sha256"): row for row in table.to_pylist()}
+    except (OSError, KeyError, pa.ArrowException):
+        return {}
+
+
+def write_measured(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace the file, whole; when it cannot be, the next run measures those images again.
+
+    Args:
+        file: see `measure`.
+        rows: with the key sha256 and the measured values.
+    """
+    table = pa.Table.from_pylist(list(rows))
+    lock = exclusive(file.with_suffix(".lock"), "Another validate step")
+    with suppress(BusyError, OSError), lock, atomic_file(file) as partial:
+        pq.write_table(table, partial, write_page_checksum=True)
+
+
 def mark_core(frame: pd.DataFrame, root: Path) -> pd.DataFrame:
     """Add the column `core`: the test images that data/core.csv lists, or all where it is missing.
 
     Raises:
         DataError: the list cannot be read, or names images that are not in the test split.
     """
-    file, is_test = root / "data" / CORE_FILE, frame["split"] == "test"
+    file, is_test = root / "data" / CORE, frame["split"] == "test"
     if not file.exists():
         return frame.assign(core=is_test)
-    core = _read_core(file)
+    core = set(read_core(file))
     missing = sorted(core - set(frame.loc[is_test, "path"]))
     if missing:
         raise DataError(
@@ -148,30 +180,6 @@ def mark_core(frame: pd.DataFrame, root: Path) -> pd.DataFrame:
             " them (`dvc checkout data.dvc`), or delete the list to start a new core."
         )
     return frame.assign(core=frame["path"].isin(core))
-
-
-def write_manifest(frame: pd.DataFrame, target: Path) -> None:
-    """Write the manifest, whole or not at all; equal rows give equal bytes."""
-    with atomic_file(target) as partial_file:
-        frame.to_parquet(partial_file, engine="pyarrow", compression="zstd", index=False)
-
-
-def read_manifest(path: Path) -> pd.DataFrame:
-    """Read the manifest.
-
-    Raises:
-        ArtifactError: it is missing or cannot be read.
-    """
-    try:
-        return pd.read_parquet(require(path, "dvc repro validate"))
-    except (OSError, ValueError) as error:
-        message = f"{path} cannot be read ({error}). Run `dvc repro validate` again."
-        raise ArtifactError(message) from error
-
-
-def labels_of(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The classes, sorted: a label's place is its class id."""
-    return tuple(sorted(frame["label"].unique()))
 
 
 def sharpness(grey: NDArray[np.uint8]) -> float:
@@ -238,11 +246,3 @@ def _measure(
         brightness=int(grey.sum(dtype=np.int64)) / grey.size,
         sharpness=sharpness(grey),
     )
-
-
-def _read_core(file: Path) -> set[str]:
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            return {row["path"] for row in csv.DictReader(stream)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} is not a CSV with a column 'path' ({error}).") from error

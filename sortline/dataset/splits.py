@@ -109,7 +109,8 @@ def assign(items: Sequence[Item], pairs: Sequence[Pair], seed: int) -> Assignmen
         homes = {split for near in touched if (split := items[near].split)}
         given = {split for one in group if (split := items[one].split)}
         if len(homes) > 1:
-            left_out |= _leave_group(items, group, touched)
+            like = max(touched, key=lambda near: (_rank(items, near), items[near].sha256))
+            left_out |= dict.fromkeys(group, like)
         elif homes or given:
             for index in group:
                 splits[index] = next(iter(homes or given))
@@ -152,18 +153,6 @@ def _new_groups(
     return list(groups.values())
 
 
-def _leave_group(
-    items: Sequence[Item], group: Iterable[int], touched: Iterable[int]
-) -> dict[int, int]:
-    like = max(touched, key=lambda near: (_rank(items, near), items[near].sha256))
-    return dict.fromkeys(group, like)
-
-
-def _key(items: Sequence[Item], group: Iterable[int], seed: int) -> str:
-    first = min(items[index].sha256 for index in group)
-    return hashlib.sha256(f"{seed}:{first}".encode()).hexdigest()
-
-
 def _fill(
     items: Sequence[Item], splits: list[Split | None], free: Iterable[list[int]], seed: int
 ) -> None:
@@ -172,7 +161,11 @@ def _fill(
     for item, split in zip(items, splits, strict=True):
         if split is not None:
             have[item.label][split] += 1
-    keyed = sorted((_key(items, group, seed), group) for group in free)
+    keyed = []
+    for group in free:
+        first = min(items[index].sha256 for index in group)
+        keyed.append((hashlib.sha256(f"{seed}:{first}".encode()).hexdigest(), group))
+    keyed.sort()
     counts = Counter(items[index].label for _, group in keyed for index in group)
     room = {label: shares(have[label], count) for label, count in counts.items()}
     for key, group in sorted(keyed, key=lambda keyed_group: -len(keyed_group[1])):

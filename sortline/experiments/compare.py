@@ -19,7 +19,7 @@ from sortline.core.files import exclusive, sha256_json
 from sortline.core.git import git
 from sortline.core.params import SPLITS, overlay, parse_params
 from sortline.core.paths import Paths
-from sortline.dataset.dataset_folder import dataset_files, link_tree
+from sortline.dataset.layout import dataset_files, link_tree
 from sortline.experiments.records import (
     FOLDER,
     Record,

@@ -20,7 +20,12 @@ from tensorflow.core.protobuf import fingerprint_pb2
 from sortline.core.errors import ExportError
 from sortline.core.refusal import REFUSED_CLASS_ID, REFUSED_LABEL
 from sortline.images.decode import decode_and_resize, guarded_decode
-from sortline.model.allowed_operations import Operations, min_serving_version
+from sortline.model.allowed_operations import (
+    Operations,
+    check_operations,
+    min_serving_version,
+    read_operations,
+)
 from sortline.model.contract import (
     PREDICT_TENSOR,
     SERVING_DEFAULT,
@@ -28,8 +33,10 @@ from sortline.model.contract import (
     Preprocessing,
     Signature,
     signatures,
+    write_contract,
+    write_seen,
 )
-from sortline.model.local_model import Predictions, Served, file_batches
+from sortline.model.local_model import Predictions, Served, file_batches, load_model
 from sortline.training.calibration import probabilities
 
 if TYPE_CHECKING:
@@ -119,6 +126,31 @@ def write_saved_model(exported: Exported, folder: Path) -> None:
     _settle_fingerprint(folder / "fingerprint.pb")
 
 
+def write_model(
+    exported: Exported, pixels: "Pixels", train: pd.DataFrame, folder: Path
+) -> tuple[Served, Operations]:
+    """Write the SavedModel with its contract, and hold what is then loaded from disk against it.
+
+    Args:
+        exported: what is folded into it.
+        pixels: what the backbone takes.
+        train: the training images (columns label, sha256), of which the contract tells.
+        folder: a new one.
+
+    Raises:
+        ExportError: it does not keep its contract, or holds an operation that has no place in a
+            server.
+    """
+    write_saved_model(exported, folder)
+    operations = read_operations(folder)
+    check_operations(operations)
+    write_seen(folder, train["sha256"])
+    contract = write_contract(folder, _describe(exported, pixels, train["label"], operations))
+    served = load_model(folder)
+    check_signatures(served.loaded, contract.signatures)
+    return served, operations
+
+
 def _add(
     archive: Any, name: str, answer: Any, spec: tf.TensorSpec, order: Mapping[Any, int]
 ) -> None:
@@ -136,7 +168,7 @@ def _settle_fingerprint(path: Path) -> None:
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
-def describe(
+def _describe(
     exported: Exported,
     pixels: "Pixels",
     train_labels: pd.Series,

@@ -5,13 +5,14 @@ any state being kept.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from sortline.core.errors import ParamsError
 from sortline.training.feature_store import Rows
 from sortline.training.features import Views
 
@@ -78,6 +79,20 @@ class Examples:
     def epoch_size(self) -> int:
         """Images an epoch."""
         return len(self.targets) if self.replay is None else self.replay.epoch_size
+
+    def replayed(self, new: frozenset[str], old_for_each_new: float) -> "Examples":
+        """The same split, of which an epoch has the images of these SHA-256, and some others.
+
+        Raises:
+            ParamsError: it samples already.
+        """
+        if self.sampled:
+            raise ParamsError(
+                "train.warm_replay and objective.balance sampling both draw an epoch: set"
+                " warm_replay to null, or objective.balance: none or class_weights."
+            )
+        is_new = np.array([self.views.sha256[row] in new for row in self.views.first])
+        return replace(self, replay=Replay(is_new, old_for_each_new))
 
     def epoch_images(self, rng: np.random.Generator) -> Array:
         """Indices of one epoch's images, shuffled; several times the same one where it samples."""

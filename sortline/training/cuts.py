@@ -99,13 +99,8 @@ def worthwhile_cut(backbone: keras.Model, from_layer: int) -> int:
     return cut if values <= 2 * pixels else 0
 
 
-def head_of(backbone: keras.Model, cut: int) -> keras.Model:
-    """The frozen part: from the backbone's input to the output of layer `cut`."""
-    return keras.Model(backbone.input, backbone.layers[cut].output, name="frozen")
-
-
 def tail_of(backbone: keras.Model, cut: int) -> keras.Model:
-    """The rest: from the output of layer `cut` to the backbone's output; layers are shared."""
+    """From the output of layer `cut` to the backbone's output; layers are shared."""
     if cut == 0:
         return backbone
     return keras.Model(backbone.layers[cut].output, backbone.output, name="tail")

@@ -102,7 +102,7 @@ def test_an_interrupt_leaves_the_dataset_as_it_was(
         raise KeyboardInterrupt
 
     decided, before = review(data, train__glass__a="metal"), digest_tree(data)
-    monkeypatch.setattr(apply_module, "_check_filled", interrupted)
+    monkeypatch.setattr(apply_module, "write_core", interrupted)
     with pytest.raises(KeyboardInterrupt):
         apply(decided, data)
     assert digest_tree(data) == before

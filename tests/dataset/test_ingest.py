@@ -275,9 +275,9 @@ checking.check_image = check_image
 sys.modules[checking.__name__] = checking
 
 from sortline.core import files
-from sortline.dataset import dataset_folder, ingest, sources, archives
+from sortline.dataset import archives, ingest, layout, sources
 owner, name, calls = sys.argv[4], sys.argv[5], int(sys.argv[6])
-modules = (files, dataset_folder, ingest, sources, archives)
+modules = (files, layout, ingest, sources, archives)
 owner = Path if owner == "Path" else {m.__name__.rpartition(".")[2]: m for m in modules}[owner]
 kept, seen = getattr(owner, name), []
 def deadly(*args, **kwargs):
@@ -297,7 +297,7 @@ ingest.ingest(sys.argv[1], Path(sys.argv[2]), settings, add=sys.argv[3] == "add"
         pytest.param("archives", "_unpack_tar_member", 4, "unpacking", marks=pytest.mark.slow),
         pytest.param("ingest", "sort_files", 1, "unpacked", marks=pytest.mark.slow),
         pytest.param("ingest", "link_tree", 1, "nothing built", marks=pytest.mark.slow),
-        pytest.param("dataset_folder", "_link", 10, "half linked", marks=pytest.mark.slow),
+        pytest.param("layout", "_link", 10, "half linked", marks=pytest.mark.slow),
         ("Path", "rename", 3, "half written"),
         pytest.param("files", "_swap", 1, "built", marks=pytest.mark.slow),
         pytest.param("Path", "rename", 18, "before the old one is moved", marks=pytest.mark.slow),

@@ -6,8 +6,7 @@ import numpy as np
 from helpers.reference_values import assert_as_before
 from PIL import Image
 
-from sortline.dataset import measured
-from sortline.dataset.manifest import measure
+from sortline.dataset import manifest
 
 
 def test_an_image_is_measured_as_before(tmp_path: Path) -> None:
@@ -21,10 +20,10 @@ def test_an_image_is_measured_as_before(tmp_path: Path) -> None:
     for name, pixels in pictures.items():
         Image.fromarray(pixels).save(folder / f"{name}.png")
     paths = [f"data/train/glass/{name}.png" for name in pictures]
-    frame = measure(tmp_path, paths, max_pixels=10_000).frame
+    frame = manifest.measure(tmp_path, paths, max_pixels=10_000).frame
     values = {}
     for name, (_, row) in zip(pictures, frame.iterrows(), strict=True):
         bits = [int(digit, 16) for digit in row["perceptual_hash"]]
         values[name] = [row["width"], row["height"], row["brightness"], row["sharpness"], *bits]
     file = Path(__file__).parent / "reference_measures.json"
-    assert_as_before(file, measured._MEASURES, values, rtol=1e-6, atol=0.0)
+    assert_as_before(file, manifest._MEASURES, values, rtol=1e-6, atol=0.0)

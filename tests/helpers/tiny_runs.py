@@ -11,7 +11,6 @@ from helpers.params import Params, parse_params
 from PIL import Image
 
 from pipeline_steps import (
-    augment,
     evaluate,
     export,
     fine_tune_phase2,
@@ -23,6 +22,7 @@ from pipeline_steps import (
 from sortline.core.files import sha256_file, write_json
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
+from sortline.images.view_plan import plan_views, write_plan
 
 ROOT = Path(__file__).parents[2]
 QUICK: dict[str, Any] = {
@@ -75,8 +75,8 @@ def list_images(paths: Paths) -> None:
     paths.manifest.parent.mkdir(parents=True, exist_ok=True)
     manifest.to_parquet(paths.manifest, index=False)
     params = settings()
-    plan = augment.plan_views(manifest[manifest["split"] == "train"], params.augment, params.seed)
-    augment.write_plan(plan, paths.views)
+    plan = plan_views(manifest[manifest["split"] == "train"], params.augment, params.seed)
+    write_plan(plan, paths.views)
 
 
 def start_over(paths: Paths) -> None:

@@ -14,6 +14,7 @@ from sortline.core.errors import ArtifactError, DataError, ImageError, ParamsErr
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
 from sortline.images.draws import uniforms
+from sortline.images.view_plan import MAX_BOOST, SCHEMA, plan_views, views_per_image
 from sortline.images.views import FIELDS, draw
 
 REPOSITORY = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def frame(names: list[str], label: str = "glass") -> pd.DataFrame:
 
 def planned(names: list[str], seed: int = 0, **changes: Any) -> pd.DataFrame:
     settings = params(seed, **changes).augment
-    plan: pd.DataFrame = augment.plan_views(frame(names), settings, seed).to_pandas()
+    plan: pd.DataFrame = plan_views(frame(names), settings, seed).to_pandas()
     return plan
 
 
@@ -54,7 +55,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def test_the_plan_has_the_columns_that_views_are_drawn_from() -> None:
-    assert tuple(augment.SCHEMA.names) == ("sha256", "label", "view", "seed", *FIELDS)
+    assert tuple(SCHEMA.names) == ("sha256", "label", "view", "seed", *FIELDS)
 
 
 def test_images_added_later_leave_all_other_views_as_they_were() -> None:
@@ -141,7 +142,7 @@ def test_ranges_of_nothing_draw_the_plain_image_or_its_mirror() -> None:
 
 def test_balance_brings_rare_classes_near_the_largest() -> None:
     sizes = {"many": 1000, "half": 500, "third": 333, "few": 250}
-    views = augment.views_per_image(sizes, params(views=4, balance=True).augment)
+    views = views_per_image(sizes, params(views=4, balance=True).augment)
     totals = {label: sizes[label] * (1 + count) for label, count in views.items()}
     assert views["many"] == 4
     assert all(total == pytest.approx(5000, rel=0.02) for total in totals.values())
@@ -149,12 +150,12 @@ def test_balance_brings_rare_classes_near_the_largest() -> None:
 
 def test_balance_does_not_repeat_a_handful_of_images_for_ever() -> None:
     sizes = {"many": 5000, "seven": 7}
-    views = augment.views_per_image(sizes, params(views=4, balance=True).augment)
-    assert 1 + views["seven"] == augment.MAX_BOOST * (1 + views["many"])
+    views = views_per_image(sizes, params(views=4, balance=True).augment)
+    assert 1 + views["seven"] == MAX_BOOST * (1 + views["many"])
 
 
 def test_without_balance_all_classes_get_the_same() -> None:
-    views = augment.views_per_image({"many": 5000, "seven": 7}, params(views=4).augment)
+    views = views_per_image({"many": 5000, "seven": 7}, params(views=4).augment)
     assert views == {"many": 4, "seven": 4}
 
 
@@ -169,7 +170,7 @@ def test_the_same_picture_twice_gets_one_set_of_views() -> None:
 
 def test_a_full_size_plan_takes_seconds() -> None:
     names = pd.DataFrame({"sha256": [f"{i:064x}" for i in range(15_777)], "label": "glass"})
-    plan = augment.plan_views(names, params(views=4).augment, 0)
+    plan = plan_views(names, params(views=4).augment, 0)
     assert plan.num_rows == 63_108
     assert len(set(plan["seed"].to_pylist())) == 63_108
 
@@ -195,7 +196,7 @@ def test_run_twice_writes_the_same_bytes(paths: Paths) -> None:
 def test_no_views_is_an_empty_plan_and_a_sheet_of_originals(paths: Paths) -> None:
     result = augment.run(params(views=0), paths)
     views = pd.read_parquet(paths.views)
-    assert list(views) == augment.SCHEMA.names
+    assert list(views) == SCHEMA.names
     assert views.empty
     assert result.views == 0
     with Image.open(result.preview) as sheet:

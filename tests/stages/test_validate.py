@@ -17,8 +17,7 @@ from pipeline_steps.validate import Validation, run
 from sortline.core.errors import ArtifactError, DataError, ValidationError
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths
-from sortline.dataset.manifest import labels_of, read_manifest
-from sortline.dataset.measured import read_measured, write_measured
+from sortline.dataset.manifest import read_measured, write_measured
 from sortline.images.decode import decode_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -83,14 +82,14 @@ def test_a_sound_dataset_is_accepted(paths: Paths, monkeypatch: pytest.MonkeyPat
     result = run(params(expected_counts={"train": 12, "val": 6, "test": 9}), paths)
     assert not warned(result)
     assert not calls, "statistics were sent"
-    frame = read_manifest(paths.manifest)
+    frame = pd.read_parquet(paths.manifest)
     assert list(frame.columns) == [
         *("path", "split", "label", "sha256", "perceptual_hash", "width", "height", "mode"),
         *("orientation", "bytes", "brightness", "sharpness", "core"),
     ]
     assert len(frame) == IMAGES
     assert list(frame["path"]) == sorted(frame["path"])
-    assert labels_of(frame) == tuple(sorted(CLASSES))
+    assert set(frame["label"]) == set(CLASSES)
     assert frame.loc[frame["split"] == "test", "core"].all()
     assert frame["core"].sum() == 9
     first = frame.iloc[0]
@@ -145,9 +144,9 @@ def test_only_new_images_are_decoded(paths: Paths, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sortline.dataset.manifest.decode_bytes", counting)
     settings = params(severity={"near_duplicates": "warning"})
     assert decoded_by(settings) == IMAGES
-    first = read_manifest(paths.manifest)
+    first = pd.read_parquet(paths.manifest)
     assert decoded_by(settings) == 0
-    pd.testing.assert_frame_equal(read_manifest(paths.manifest), first)
+    pd.testing.assert_frame_equal(pd.read_parquet(paths.manifest), first)
     new = put(paths, "train/glass/new.jpg", encode(picture(1000), "JPEG"))
     assert decoded_by(settings) == 1
     assert decoded == [new]
@@ -252,7 +251,7 @@ def test_cmyk_and_palettes_are_welcome(paths: Paths) -> None:
     put(paths, "train/glass/p.png", encode(picture(90).quantize(32), "PNG"))
     put(paths, "train/glass/c.jpg", encode(picture(91).convert("CMYK"), "JPEG"))
     assert not warned(run(params(), paths))
-    assert {"P", "CMYK"} <= set(read_manifest(paths.manifest)["mode"])
+    assert {"P", "CMYK"} <= set(pd.read_parquet(paths.manifest)["mode"])
 
 
 def test_outliers_are_warned_of(paths: Paths) -> None:
@@ -349,7 +348,7 @@ def test_strays_are_named_and_hidden_files_ignored(
     assert warned(run(params(), paths)) == {"strays"}
     assert {row["path"] for row in failures(paths)} == strays
     assert "data/train/loose.jpg" in capsys.readouterr().out
-    assert len(read_manifest(paths.manifest)) == IMAGES
+    assert len(pd.read_parquet(paths.manifest)) == IMAGES
 
 
 def test_class_folders_may_be_links(paths: Paths) -> None:
@@ -357,7 +356,7 @@ def test_class_folders_may_be_links(paths: Paths) -> None:
     folder.rename(paths.root / "elsewhere")
     folder.symlink_to(paths.root / "elsewhere")
     run(params(), paths)
-    assert len(read_manifest(paths.manifest)) == IMAGES
+    assert len(pd.read_parquet(paths.manifest)) == IMAGES
 
 
 def write_core(paths: Paths, *names: str) -> None:
@@ -368,7 +367,7 @@ def test_the_frozen_core_is_marked(paths: Paths) -> None:
     core = ("data/test/glass/0.jpg", "data/test/metal/1.jpg")
     write_core(paths, *core)
     run(params(), paths)
-    frame = read_manifest(paths.manifest)
+    frame = pd.read_parquet(paths.manifest)
     assert tuple(frame.loc[frame["core"], "path"]) == core
 
 

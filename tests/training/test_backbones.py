@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from sortline.core.errors import ParamsError
 from sortline.training.cuts import (
     build_backbone,
@@ -13,9 +12,9 @@ from sortline.training.cuts import (
     set_trainable_from,
     tail_of,
 )
-from sortline.training.folding import fold_batchnorm
 from sortline.training.network import build_network
 from sortline.training.network_settings import Backbone, Head
+from sortline.training.parts import fold_batchnorm, frozen_part, trained_part
 
 _REFERENCE = Backbone(architecture="mobilenet_v2", alpha=1.0, image_size_px=224, weights=None)
 _SMALL = Backbone(architecture="mobilenet_v2", alpha=0.35, image_size_px=96, weights=None)

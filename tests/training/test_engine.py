@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline_steps.fine_tune_phase2 import frozen_part, trained_part
 from sortline.training.batches import Examples, one_hot
 from sortline.training.cuts import cut_below, set_trainable_from
 from sortline.training.engine import Engine, convert, describe, open_engine
@@ -20,6 +19,7 @@ from sortline.training.held_rows import HeldRows
 from sortline.training.loop import train
 from sortline.training.network import build_network
 from sortline.training.network_settings import Backbone, Head
+from sortline.training.parts import frozen_part, trained_part
 from sortline.training.phase import on_device
 from sortline.training.phase_settings import Features, Phase
 from sortline.training.weights import load_pretrained

@@ -1,13 +1,52 @@
-"""Frozen BatchNorm costs nothing: its factor goes into the kernel of the convolution below it.
+"""A classifier in two parts, below and above a cut of its backbone: what is frozen, what trains.
 
-conv(x, W) * s + b is conv(x, W * s) + b. The variables stay the layers' own and get the gradients
-they got before; what goes away is a pass over the activations forwards and another one backwards.
+Frozen BatchNorm costs nothing in the part that trains: its factor goes into the kernel of the
+convolution below it. conv(x, W) * s + b is conv(x, W * s) + b. The variables stay the layers' own
+and get the gradients they got before; what goes away is a pass over the activations forwards and
+another one backwards.
 """
 
 from typing import Any
 
 import keras
 from keras import ops
+
+from sortline.training.cuts import tail_of
+
+
+def frozen_part(network: keras.Model, cut: int) -> keras.Model:
+    """Pixels in 0..255 to the features at layer `cut` of the backbone."""
+    backbone = network.get_layer("backbone")
+    below = keras.Model(backbone.input, backbone.layers[cut].output, name="frozen")
+    features = below(network.get_layer("scale").output)
+    return keras.Model(network.input, features, name="frozen_part")
+
+
+def trained_part(network: keras.Model, cut: int) -> keras.Model:
+    """Features at layer `cut` (0: pixels) to logits; shares its variables with `network`."""
+    tail = fold_batchnorm(tail_of(network.get_layer("backbone"), cut))
+    inputs = features = keras.Input(tail.input_shape[1:], name="features")
+    if cut == 0:
+        inputs = keras.Input(network.input_shape[1:], name="pixels")
+        features = keras.Model(network.input, network.get_layer("scale").output)(inputs)
+    pooled = network.get_layer("pooling")(tail(features))
+    return keras.Model(inputs, network.get_layer("head")(pooled), name="trained_part")
+
+
+def described(backbone: keras.Model, cut: int, first: int) -> dict[str, Any]:
+    """What is recorded of a phase that trains from layer `first` on."""
+    # Keras numbers inputs by how many there have been in the process: no name to resume by.
+    names = ["input", *(str(layer.name) for layer in backbone.layers[1:])]
+    return {
+        "cut_layer": names[cut],
+        "from_layer": names[first],
+        "from_layer_index": first,
+        "batchnorm_frozen": not any(
+            layer.trainable
+            for layer in backbone.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ),
+    }
 
 
 @keras.saving.register_keras_serializable("sortline")
