@@ -339,7 +339,7 @@ def test_the_command_writes_the_page_and_names_it(root: Path, tmp_path: Path) ->
 
 def test_a_report_and_a_comparison_are_written_without_waiting_for_tensorflow() -> None:
     code = (
-        "import sys, sortline.experiments.page, sortline.reporting.report;"
+        "import sys, sortline.experiments.comparison_page, sortline.reporting.report;"
         "print({'tensorflow', 'keras'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
