@@ -92,7 +92,8 @@ class Settings(BaseSettings):
     )
     notify_url: SecretStr | None = Field(
         default=None,
-        description="The address that is told how every run ended.",
+        description="Who is told how every run ended: a web address, which gets JSON,"
+        ' {"text": ...}, or any address of Apprise (mail, Teams, Telegram and others).',
     )
 
     # Of the DAGs.

@@ -10,7 +10,7 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sortline.core.errors import ArtifactError, UnreachableError
+from sortline.core.errors import ArtifactError, ParamsError, UnreachableError
 from sortline.core.files import write_json
 from sortline.core.graph import read_graph
 from sortline.orchestration.actions import ACTIONS, BLESSING, acted_name, why_skipped
@@ -199,11 +199,26 @@ def make_record(run_id: str, settings: Settings) -> Record:
 
 
 def post(url: str, text: str) -> None:
-    """Send a message.
+    """Send a message: to a web address as JSON, {"text": ...}, or to any that Apprise knows.
 
     Raises:
+        ParamsError: Apprise knows no such address.
         UnreachableError: it cannot be delivered.
     """
+    if not url.startswith(("http://", "https://")):
+        from apprise import Apprise  # Late: it loads a module for each of its services.
+
+        channel = Apprise()
+        if not channel.add(url):
+            raise ParamsError(
+                "SORTLINE_NOTIFY_URL is neither a web address nor one that Apprise knows:"
+                " https://appriseit.com lists those, e.g. mailtos://USER:PASSWORD@HOST."
+            )
+        if not channel.notify(body=text):
+            raise UnreachableError(
+                "SORTLINE_NOTIFY_URL does not take messages. The lines of Apprise, above, say why."
+            )
+        return
     body = json.dumps({"text": text}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:

@@ -29,7 +29,7 @@ class Settings:
         releases: the store that `publish` fills, or None: nothing is published (SORTLINE_RELEASES).
         endpoints: of model servers, comma-separated; None: they poll the model config file
             (SORTLINE_ENDPOINTS).
-        notify_url: gets a POST with {"text": ...} at every ending, or None (SORTLINE_NOTIFY_URL).
+        notify_url: is told of every ending, or None (SORTLINE_NOTIFY_URL).
         prediction_log: of what is served, or None: no drift is looked for
             (SORTLINE_PREDICTION_LOG).
     """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from helpers.small_repository import branches, make_repository, settings_for
 
-from sortline.core.errors import ArtifactError, SortlineError, UnreachableError
+from sortline.core.errors import ArtifactError, ParamsError, SortlineError, UnreachableError
 from sortline.core.graph import read_graph
 from sortline.orchestration.actions import BLESSING, acted_name, why_skipped
 from sortline.orchestration.done_manifest import (
@@ -27,6 +27,7 @@ from sortline.orchestration.records import (
     make_record,
     note_error,
     notify,
+    post,
     variant_table,
     variants,
 )
@@ -156,7 +157,8 @@ class _Messages(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.got.append(json.loads(body)["text"])
+        said = json.loads(body)
+        self.got.append(said.get("text") or said["message"])
         self.send_response(200)
         self.end_headers()
 
@@ -178,6 +180,23 @@ def test_every_ending_is_said_to_whoever_is_named(settings: Settings) -> None:
     assert "min_accuracy: accuracy 0.5" in _Messages.got[0]
     with pytest.raises(UnreachableError, match="does not take messages"):
         notify(RUN, replace(settings, notify_url=address))
+
+
+def test_a_message_goes_through_any_service_that_apprise_knows() -> None:
+    class Heard(_Messages):
+        got: list[str] = []  # noqa: RUF012
+
+    with HTTPServer(("127.0.0.1", 0), Heard) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        post(f"json://127.0.0.1:{server.server_port}/", "It was refused.")
+        thread.join()
+        address = f"json://127.0.0.1:{server.server_port}/"
+    assert Heard.got == ["It was refused."]
+    with pytest.raises(UnreachableError, match="does not take messages"):
+        post(address, "It was refused.")
+    with pytest.raises(ParamsError, match="neither a web address nor"):
+        post("pigeon://roof", "It was refused.")
 
 
 def test_a_drift_alert_without_new_data_asks_somebody_to_look(settings: Settings) -> None:
