@@ -171,7 +171,7 @@ def test_every_ending_is_said_to_whoever_is_named(settings: Settings) -> None:
     _finish(settings, plan, blessed=False)
     make_record(RUN, settings)
     with HTTPServer(("127.0.0.1", 0), _Messages) as server:
-        thread = threading.Thread(target=server.handle_request)
+        thread = threading.Thread(target=server.handle_request, daemon=True)
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
         notify(RUN, replace(settings, notify_url=address))
@@ -187,7 +187,7 @@ def test_a_message_goes_through_any_service_that_apprise_knows() -> None:
         got: list[str] = []  # noqa: RUF012
 
     with HTTPServer(("127.0.0.1", 0), Heard) as server:
-        thread = threading.Thread(target=server.handle_request)
+        thread = threading.Thread(target=server.handle_request, daemon=True)
         thread.start()
         post(f"json://127.0.0.1:{server.server_port}/", "It was refused.")
         thread.join()
