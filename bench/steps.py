@@ -12,10 +12,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from sortline.core.graph import read_graph
 from sortline.core.params import overlay, read_yaml
 
 ROOT = Path(__file__).parents[1]
-STEPS = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
+STEPS = tuple(read_graph(ROOT))
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,16 @@ class Cost:
     peak_mib: float
 
 
-def settings_of(recipe: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """params.yaml, a recipe, and changes, one over the other.
+def settings_of(
+    recipe: str | None, changes: Mapping[str, Any], tree: Path = ROOT
+) -> dict[str, Any]:
+    """params.yaml, a recipe, and changes, one over the other; of another checkout if need be.
 
     Without SORTLINE_WEIGHTS_DIR, ImageNet weights are random ones: they take as much time and room.
     """
-    settings = dict(read_yaml(ROOT / "params.yaml"))
+    settings = dict(read_yaml(tree / "params.yaml"))
     if recipe:
-        settings = overlay(settings, read_yaml(ROOT / f"recipes/{recipe}.yaml"))
+        settings = overlay(settings, read_yaml(tree / f"recipes/{recipe}.yaml"))
     if settings["backbone"]["weights"] == "imagenet" and not os.environ.get("SORTLINE_WEIGHTS_DIR"):
         settings = overlay(settings, {"backbone": {"weights": None}})
     return overlay(settings, {"validate": {"expected_counts": None}, **changes})
@@ -69,12 +72,15 @@ def prepare(folder: Path, settings: Mapping[str, Any]) -> None:
     YAML(typ="safe").dump(dict(settings), folder / "params.yaml")
 
 
-def run_step(folder: Path, step: str) -> Cost:
-    """Run one step in `folder`, whose features and checkpoints stay inside it."""
+def run_step(folder: Path, step: str, tree: Path = ROOT, *, quiet: bool = False) -> Cost:
+    """Run one step of a checkout in `folder`, whose features and checkpoints stay inside it."""
     started = time.monotonic()
-    state = {"SORTLINE_STATE_DIR": str(folder / ".sortline")}
+    own = {"SORTLINE_STATE_DIR": str(folder / ".sortline"), "PYTHONPATH": str(tree)}
     command = [sys.executable, "-m", f"pipeline_steps.{step}"]
-    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **state})
+    output = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **own}, stdout=output, stderr=output
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
