@@ -20,10 +20,6 @@ from helpers.served_models import (
     versions,
 )
 
-from sortline.core.quiet import quiet_libraries
-
-quiet_libraries()  # As the steps and the command do.
-
 
 @pytest.fixture(scope="session")
 def half_plus_two(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -19,6 +19,7 @@ from sortline.core.files import exclusive, sha256_json
 from sortline.core.git import git
 from sortline.core.params import SPLITS, overlay, parse_params
 from sortline.core.paths import Paths
+from sortline.core.quiet import quiet_libraries
 from sortline.dataset.layout import dataset_files, link_tree
 from sortline.experiments.records import (
     FOLDER,
@@ -267,7 +268,8 @@ def run_all(jobs: Sequence[Job], beside: int) -> Iterator[Record | NotMeasured]:
         check_data(root)
         os.environ.setdefault("SORTLINE_STATE_DIR", str(Paths(root).state.resolve()))
         # A process of its own each, spawned: DVC changes the process's folder, and keeps state.
-        pool = ProcessPoolExecutor(beside, get_context("spawn"), max_tasks_per_child=1)
+        spawned = get_context("spawn")
+        pool = ProcessPoolExecutor(beside, spawned, quiet_libraries, max_tasks_per_child=1)
         try:
             started = {pool.submit(measure, job): job for job in jobs}
             for future in as_completed(started):
