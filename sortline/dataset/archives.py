@@ -74,16 +74,16 @@ class _Staging:
 
     def done(self) -> Unpacked:
         places, links = dict(self.files), dict(self.links)
-        found, dangling = list(self.files), []
+        files, dangling = list(self.files), []
         for name, target in self.links:
             end, hops = target, 0
             while end in links and hops < _MAX_LINK_HOPS:
                 end, hops = links[end], hops + 1
             if end in places:
-                found.append((name, places[end]))
+                files.append((name, places[end]))
             else:
                 dangling.append((name, target))
-        return Unpacked(found, dangling)
+        return Unpacked(files, dangling)
 
 
 def _hostile(archive: Path, what: str) -> DataError:
