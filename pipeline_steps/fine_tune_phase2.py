@@ -68,15 +68,15 @@ def phase_runs(
     """
     backbone, start = network.get_layer("backbone"), before["start"]
     phases, name = params.fine_tune_phase2.phases, params.backbone.architecture
-    firsts = [first_trained(backbone, each.from_layer, name) for each in phases]
+    firsts = [first_trained(backbone, phase.from_layer, name) for phase in phases]
     moved = len(backbone.layers)  # Layers from here on are no longer the pretrained ones.
     if start["champion"]:  # It has been through all phases before: shorter and gentler ones do.
         moved = min(firsts, default=moved)
         shared = {"epochs": start["epochs"], "warmup_epochs": 0}
-        rates = [each.learning_rate * start["rate"] for each in phases]
+        rates = [phase.learning_rate * start["rate"] for phase in phases]
         phases = [
-            each.model_copy(update={**shared, "learning_rate": rate})
-            for each, rate in zip(phases, rates, strict=True)
+            phase.model_copy(update={**shared, "learning_rate": rate})
+            for phase, rate in zip(phases, rates, strict=True)
         ]
     for phase, first in zip(phases, firsts, strict=True):
         set_trainable_from(backbone, first, batchnorm=phase.batchnorm == "train")
@@ -114,11 +114,11 @@ def run(params: Params, paths: Paths) -> Trained:
         dataset = read_dataset(own)
         network, _ = load_network(own.phase1, params)
         before = read_json(own.phase1 / "facts.json", "dvc repro train_phase1")
-        kept = ("labels", "architecture", "weights", "weights_sha256", "start")
+        names = ("labels", "architecture", "weights", "weights_sha256", "start")
         stage = StageRun(
             STAGE,
             network,
-            facts={name: before[name] for name in kept},
+            facts={name: before[name] for name in names},
             inputs={
                 "data": dataset.digest(),
                 "start": sha256_file(own.phase1 / "weights.safetensors"),

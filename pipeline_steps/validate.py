@@ -97,8 +97,8 @@ def run(params: Params, paths: Paths) -> Validation:
     frame = mark_core(measured.frame, paths.root)
     tables = build_tables(frame, settings, champion_counts)
     skipped = tuple(note for table, note in WITHOUT.items() if table not in tables)
-    found, results = run_checks(tables, checks_for(tables, settings))
-    outcomes = (decoding, *found, strays)
+    checked, results = run_checks(tables, checks_for(tables, settings))
+    outcomes = (decoding, *checked, strays)
     with atomic_dir(paths.reports / "validation") as folder:
         rows = [one.to_json() for one in outcomes]
         write_data_docs(folder / "data_docs", rows, skipped, results)

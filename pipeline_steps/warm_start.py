@@ -71,7 +71,7 @@ def _new_images(champion: Path, manifest: pd.DataFrame) -> list[str] | None:
     return (
         None
         if new is None
-        else [each for each, is_new in zip(training, new, strict=True) if is_new]
+        else [image for image, is_new in zip(training, new, strict=True) if is_new]
     )
 
 

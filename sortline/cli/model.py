@@ -184,8 +184,8 @@ def infra_validate(
     from sortline.serving.infra_validate import command
 
     params = load(Path.cwd())
-    given = {"images": images, "timeout_s": timeout_s}
-    changed = {name: value for name, value in given.items() if value is not None}
+    options = {"images": images, "timeout_s": timeout_s}
+    changed = {name: value for name, value in options.items() if value is not None}
     settings = params.infra_validate.model_copy(update=changed)
     command(root, settings, params.promote.model_name, params.publish.serving_version)
 

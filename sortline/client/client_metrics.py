@@ -31,8 +31,8 @@ class ClientMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, said: str, labels: Iterable[str]) -> Counter:
-            return Counter(f"sortline_client_{name}", said, labels, registry=registry)
+        def counter(name: str, documentation: str, labels: Iterable[str]) -> Counter:
+            return Counter(f"sortline_client_{name}", documentation, labels, registry=registry)
 
         self._requests = counter("requests", "Calls of Predict.", ("model", "code"))
         self._retries = counter("retries", "Attempts that were repeated.", ("model",))
@@ -70,8 +70,9 @@ class ClientMetrics:
 
     def answered(self, model: str, predictions: Iterable[Prediction]) -> None:
         """Images were answered."""
-        for each in predictions:
-            version = str(each.version)
-            self._predictions.labels(model, version, each.label if each.valid else _INVALID).inc()
-            if each.valid:
-                self._confidence.labels(model, version).observe(each.probability)
+        for prediction in predictions:
+            version = str(prediction.version)
+            label = prediction.label if prediction.valid else _INVALID
+            self._predictions.labels(model, version, label).inc()
+            if prediction.valid:
+                self._confidence.labels(model, version).observe(prediction.probability)

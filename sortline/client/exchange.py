@@ -204,9 +204,9 @@ class Exchange:
                 self._client.log(self._sent(call, item.image.data, prediction))
 
     def _read(self, call: Call, response: Any) -> list[Prediction]:
-        wanted, version = self._client.version, response.model_spec.version.value
-        if wanted is not None and version != wanted:
-            raise TensorError(f"version {version} answered, not version {wanted}")
+        pinned, version = self._client.version, response.model_spec.version.value
+        if pinned is not None and version != pinned:
+            raise TensorError(f"version {version} answered, not version {pinned}")
         rotated = [item.image.rotated for item in call.items]
         return read_predictions(response, rotated, self._labels)
 

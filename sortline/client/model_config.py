@@ -34,14 +34,14 @@ class Policy:
     count: int = 1
     versions: frozenset[int] = frozenset()
 
-    def choose(self, found: frozenset[int]) -> frozenset[int]:
+    def choose(self, available: frozenset[int]) -> frozenset[int]:
         """The wanted ones among those that are there."""
         match self.kind:
             case "all":
-                return found
+                return available
             case "specific":
-                return found & self.versions
-        return frozenset(sorted(found)[-self.count :])
+                return available & self.versions
+        return frozenset(sorted(available)[-self.count :])
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,8 @@ def read_predictions(
 def _output(response: Any, name: str, images: int) -> npt.NDArray[Any]:
     kind, rank = _OUTPUTS[name]
     if name not in response.outputs:
-        given = ", ".join(sorted(response.outputs)) or "none"
-        raise TensorError(f"there is no output {name}; the outputs are: {given}")
+        outputs = ", ".join(sorted(response.outputs)) or "none"
+        raise TensorError(f"there is no output {name}; the outputs are: {outputs}")
     values = from_proto(response.outputs[name])
     if not np.issubdtype(values.dtype, kind) or values.ndim != rank or len(values) != images:
         seen = f"{values.dtype} of shape {list(values.shape)}"

@@ -114,7 +114,9 @@ def explained(error: grpc.RpcError, target: str, tried: str = "") -> ServingErro
         tried: what was done about it, for the message: "8 attempts in 3.1 s".
     """
     code = code_of(error)
-    said = (error.details() if isinstance(error, _WITH_CODE) else "") or "no details"
+    details = (error.details() if isinstance(error, _WITH_CODE) else "") or "no details"
     attempts = f" ({tried})" if tried else ""
     advice = _WHAT_TO_DO.get(code, "The server's own log says more.")
-    return ServingError(code, target, f"{target}: {code}: {said.rstrip('.')}{attempts}. {advice}")
+    return ServingError(
+        code, target, f"{target}: {code}: {details.rstrip('.')}{attempts}. {advice}"
+    )

@@ -38,8 +38,8 @@ class Server:
         Raises:
             ParamsError: something is.
         """
-        if given := [name for name, value in vars(self).items() if value is not None]:
+        if names := [name for name, value in vars(self).items() if value is not None]:
             raise ParamsError(
-                f"Of a server the {given[0].replace('_', ' ')} is given, and not where it is: add"
+                f"Of a server the {names[0].replace('_', ' ')} is given, and not where it is: add"
                 " --target HOST:PORT, or leave it out."
             )

@@ -104,8 +104,8 @@ def _as_bytes(values: list[Any]) -> list[bytes]:
 
 
 def _not_sent(kind: str) -> TensorError:
-    known = ", ".join(sorted(name for name in _by_dtype() if name != "object"))
-    return TensorError(f"Values of type {kind} cannot be sent; send {known} or bytes.")
+    kinds = ", ".join(sorted(name for name in _by_dtype() if name != "object"))
+    return TensorError(f"Values of type {kind} cannot be sent; send {kinds} or bytes.")
 
 
 def _shape(proto: Any, max_elements: int) -> tuple[int, ...]:
@@ -137,13 +137,13 @@ def from_proto(proto: Any, max_elements: int = MAX_ELEMENTS) -> Array:
         raise TensorError(f"Tensors of type {type_name(proto.dtype)} are not carried.")
     dtype, field = _by_number()[proto.dtype]
     shape = _shape(proto, max_elements)
-    wanted = math.prod(shape)
+    size = math.prod(shape)
     if proto.tensor_content:
         return _from_content(proto, np.dtype(dtype), shape)
     listed = getattr(proto, field)
-    if len(listed) > wanted:
+    if len(listed) > size:
         raise TensorError(f"Shape {list(shape)} does not fit {len(listed)} values.")
-    return _filled_up(_given(listed, dtype), wanted).reshape(shape)
+    return _filled_up(_given(listed, dtype), size).reshape(shape)
 
 
 def _from_content(proto: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
@@ -162,17 +162,17 @@ def _given(listed: Sequence[Any], dtype: str) -> Array:
     if dtype == "object":
         return np.fromiter(listed, dtype=object, count=len(listed))
     sent = np.array(listed)  # Of small integers and halves: int32.
-    given: Array = sent.astype("uint16" if dtype == "float16" else dtype)
-    if given.dtype.kind in "iu" and not np.array_equal(given, sent):
+    values: Array = sent.astype("uint16" if dtype == "float16" else dtype)
+    if values.dtype.kind in "iu" and not np.array_equal(values, sent):
         raise TensorError(f"A value does not fit {dtype}.")
-    return given.view("float16") if dtype == "float16" else given
+    return values.view("float16") if dtype == "float16" else values
 
 
-def _filled_up(given: Array, wanted: int) -> Array:
-    if len(given) == wanted:
-        return given
-    filled = np.full(wanted, b"" if given.dtype == object else 0, dtype=given.dtype)
-    filled[: len(given)] = given
-    if len(given):
-        filled[len(given) :] = given[-1]
+def _filled_up(values: Array, size: int) -> Array:
+    if len(values) == size:
+        return values
+    filled = np.full(size, b"" if values.dtype == object else 0, dtype=values.dtype)
+    filled[: len(values)] = values
+    if len(values):
+        filled[len(values) :] = values[-1]
     return filled

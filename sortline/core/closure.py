@@ -66,20 +66,22 @@ class Scanned:
 def _assigned(tree: ast.Module, name: str) -> str | None:
     for node in tree.body:
         match node:
-            case ast.AnnAssign(target=ast.Name(id=str(found)), value=ast.Constant(value=str(text))):
-                if found == name:
+            case ast.AnnAssign(
+                target=ast.Name(id=str(target)), value=ast.Constant(value=str(text))
+            ):
+                if target == name:
                     return text
     return None
 
 
 def registries(root: Path) -> list[Scanned]:
     """Packages of the library whose `__init__` says `SCANNED_FOR: Final = "section.key"`."""
-    found = []
+    scanned = []
     for path in sorted((root / LIBRARY).rglob("__init__.py")):
         settings = _assigned(ast.parse(path.read_text(encoding="utf-8")), "SCANNED_FOR")
         if settings is not None:
-            found.append(Scanned(".".join(path.parent.relative_to(root).parts), settings))
-    return found
+            scanned.append(Scanned(".".join(path.parent.relative_to(root).parts), settings))
+    return scanned
 
 
 def _strings(tree: ast.Module) -> Iterator[str]:
@@ -152,7 +154,7 @@ class Code:
 
     def _named_by(self, files: set[Path]) -> set[Path]:
         """Data files that the modules, or data files among them, name."""
-        found, waiting = set[Path](), {path for path in files if path.suffix == ".py"}
+        named, waiting = set[Path](), {path for path in files if path.suffix == ".py"}
         while waiting:
             path = waiting.pop()
             text = path.read_bytes().decode(errors="ignore")
@@ -162,9 +164,9 @@ class Code:
                 for data in self._data
                 if data.name in names and data.is_relative_to(path.parent)
             }
-            waiting |= new - found
-            found |= new
-        return found
+            waiting |= new - named
+            named |= new
+        return named
 
     def files(self, step: str) -> list[Path]:
         """Every file that can change what a step does, sorted."""

@@ -41,7 +41,7 @@ class Stage:
 
 def _paths(entries: list[Any] | None) -> tuple[str, ...]:
     # An entry is a path, or {path: options}.
-    return tuple(each if isinstance(each, str) else next(iter(each)) for each in entries or [])
+    return tuple(entry if isinstance(entry, str) else next(iter(entry)) for entry in entries or [])
 
 
 def _overlaps(one: str, other: str) -> bool:
@@ -50,8 +50,8 @@ def _overlaps(one: str, other: str) -> bool:
 
 
 def _makers(deps: tuple[str, ...], made: dict[str, str]) -> tuple[str, ...]:
-    found = {maker for dep in deps for out, maker in made.items() if _overlaps(dep, out)}
-    return tuple(sorted(found))
+    makers = {maker for dep in deps for out, maker in made.items() if _overlaps(dep, out)}
+    return tuple(sorted(makers))
 
 
 def _stage(name: str, entry: dict[str, Any], made: dict[str, str]) -> Stage:
@@ -111,12 +111,12 @@ def edges(graph: dict[str, Stage]) -> set[tuple[str, str]]:
 
 def closure(graph: dict[str, Stage], name: str) -> list[str]:
     """All stages above `name`, in the graph's order; without itself."""
-    wanted, waiting = set[str](), list(graph[name].upstream)
+    stages, waiting = set[str](), list(graph[name].upstream)
     while waiting:
-        if (above := waiting.pop()) not in wanted:
-            wanted.add(above)
+        if (above := waiting.pop()) not in stages:
+            stages.add(above)
             waiting += graph[above].upstream
-    return [each for each in graph if each in wanted]
+    return [stage for stage in graph if stage in stages]
 
 
 def stage_of(graph: dict[str, Stage], name: str) -> Stage:

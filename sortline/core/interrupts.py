@@ -24,7 +24,7 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {each: signal.signal(each, self._arrived) for each in _SIGNALS}
+            self._before = {number: signal.signal(number, self._arrived) for number in _SIGNALS}
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:

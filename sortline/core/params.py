@@ -57,8 +57,8 @@ class Sections(Section):
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """The sections that decide the result, as params.yaml calls them."""
-        known = (field.alias or name for name, field in cls.model_fields.items())
-        return tuple(name for name in known if name not in cls.changes_no_result)
+        names = (field.alias or name for name, field in cls.model_fields.items())
+        return tuple(name for name in names if name not in cls.changes_no_result)
 
 
 P = TypeVar("P", bound=Sections)
@@ -72,7 +72,7 @@ def _sections(annotation: Any) -> list[type[Section]]:
     """Every section inside an annotation: in a union, or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
-    return [each for part in get_args(annotation) for each in _sections(part)]
+    return [section for part in get_args(annotation) for section in _sections(part)]
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
@@ -85,9 +85,9 @@ def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[s
 def _advice(error: Any, model: type[BaseModel]) -> str:
     *parent, key = error["loc"] or ("",)
     if error["type"] == "extra_forbidden":
-        known = _known_keys(model, parent)
-        close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        keys = _known_keys(model, parent)
+        close = difflib.get_close_matches(str(key), keys, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(keys)}"
         return f"is not a setting; {hint}"
     if error["type"] == "missing":
         return "is missing; every setting stands in params.yaml"

@@ -30,15 +30,17 @@ _KILLED_BY_SHELL: Final = 128
 
 def environment(**extra: str) -> dict[str, str]:
     """This process's variables; `python` is this one, and git asks nobody who commits."""
-    kept = {name: text for name, text in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    variables = {
+        name: text for name, text in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY
+    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', '')}"
     identity = {
         f"GIT_{role}_{part}": value
         for role in ("AUTHOR", "COMMITTER")
         for part, value in _IDENTITY.items()
     }
     quiet = {"DVC_NO_ANALYTICS": "true", "GIT_TERMINAL_PROMPT": "0"}
-    return {**kept, **identity, **quiet, "PATH": path, **extra}
+    return {**variables, **identity, **quiet, "PATH": path, **extra}
 
 
 def captured(

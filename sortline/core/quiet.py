@@ -28,14 +28,14 @@ _UNUSED = ("matplotlib", "sklearn")
 def silenced_stderr() -> Iterator[None]:
     """Send file descriptor 2 to nowhere for the length of the block."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 
@@ -91,6 +91,6 @@ def quiet_libraries() -> None:
         os.environ.setdefault(name, value)
     if not sys.stderr.isatty():  # In a log, ten lines a second of progress are no progress.
         os.environ.setdefault("TQDM_MININTERVAL", "15")
-    known = any(isinstance(finder, _Finder) for finder in sys.meta_path)
-    if "tensorflow" not in sys.modules and not known:
+    installed = any(isinstance(finder, _Finder) for finder in sys.meta_path)
+    if "tensorflow" not in sys.modules and not installed:
         sys.meta_path.insert(0, _Finder())

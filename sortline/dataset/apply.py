@@ -67,8 +67,8 @@ def read_decisions(reviewed: Path) -> tuple[list[Change], int]:
     if doubles := table["path"][table["path"].duplicated()].tolist():
         raise DataError(f"{reviewed} names {doubles[0]} twice. Decide once about each image.")
     changes, kept = [], 0
-    for path, sha256, said in table[list(_WANTED)].itertuples(index=False):
-        decision = said.strip()
+    for path, sha256, cell in table[list(_WANTED)].itertuples(index=False):
+        decision = cell.strip()
         if decision in ("", KEEP):
             kept += decision == KEEP
             continue
@@ -100,8 +100,8 @@ def _moved(change: Change, new: Path) -> str | None:
         return change.path
     folder = new / split / change.label
     folder.mkdir(exist_ok=True)
-    taken = {path.name.casefold() for path in folder.iterdir()}
-    target = folder / free_name(name, change.sha256, taken)
+    names = {path.name.casefold() for path in folder.iterdir()}
+    target = folder / free_name(name, change.sha256, names)
     file.rename(target)
     return f"{data}/{split}/{change.label}/{target.name}"
 

@@ -74,16 +74,16 @@ class _Staging:
 
     def done(self) -> Unpacked:
         places, links = dict(self.files), dict(self.links)
-        found, dangling = list(self.files), []
+        files, dangling = list(self.files), []
         for name, target in self.links:
             end, hops = target, 0
             while end in links and hops < _MAX_LINK_HOPS:
                 end, hops = links[end], hops + 1
             if end in places:
-                found.append((name, places[end]))
+                files.append((name, places[end]))
             else:
                 dangling.append((name, target))
-        return Unpacked(found, dangling)
+        return Unpacked(files, dangling)
 
 
 def _hostile(archive: Path, what: str) -> DataError:
@@ -121,17 +121,14 @@ def _damaged(archive: Path, what: str) -> DataError:
     )
 
 
-def _cap_bytes(archive: Path) -> int:
-    return max(_MIN_CAP_BYTES, _MAX_RATIO * archive.stat().st_size)
-
-
 def unpack(archive: Path, folder: Path) -> Unpacked:
     """Unpack into numbered files in `folder`, which exists.
 
     Raises:
         DataError: it is neither a zip nor a tar, damaged, encrypted, hostile or a bomb.
     """
-    staging = _Staging(archive, folder, _cap_bytes(archive))
+    cap_bytes = max(_MIN_CAP_BYTES, _MAX_RATIO * archive.stat().st_size)
+    staging = _Staging(archive, folder, cap_bytes)
     with archive.open("rb") as file:
         is_zip = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
     with _damage_named(archive):

@@ -142,12 +142,13 @@ def _plan(
     staging: Path,
 ) -> _Plan:
     placed, strays = sort_files(files)
-    known = {clean_name(label): label for _, _, label in dataset_files(target)} if target else {}
+    existing = {clean_name(label): label for _, _, label in dataset_files(target)} if target else {}
     # A dataset that somebody made by hand may hold names that are not in the normal form.
     placed = [
-        (file, replace(place, label=known.get(place.label, place.label))) for file, place in placed
+        (file, replace(place, label=existing.get(place.label, place.label)))
+        for file, place in placed
     ]
-    _check_classes(source, files, placed, known)
+    _check_classes(source, files, placed, existing)
     fixed = read_dataset(target, max_pixels=settings.max_pixels) if target else []
     checked, refused = check_files(placed, max_pixels=settings.max_pixels, staging=staging)
     unique, two_labels, duplicates = drop_exact([*fixed, *checked])
@@ -161,7 +162,7 @@ def _check_classes(
     source: str,
     files: Sequence[SourceFile],
     placed: Sequence[tuple[SourceFile, Place]],
-    known: dict[str, str],
+    existing: dict[str, str],
 ) -> None:
     labels = {place.label for _, place in placed}
     if not files:
@@ -171,7 +172,7 @@ def _check_classes(
             f"{source} has no class folders: {len(files)} files, the first is {files[0].path!r}."
             " Give the folder that holds <class>/<image> or train|val|test/<class>/<image>."
         )
-    if len(labels | set(known)) < 2:
+    if len(labels | set(existing)) < 2:
         raise DataError(
             f"{source} has one class only, {next(iter(labels))!r}. A classifier needs two: give"
             " the folder above the class folders."
@@ -184,12 +185,12 @@ def _place(unique: Sequence[Picture], settings: Settings) -> tuple[list[Picture]
     pairs = near_pairs(hashes, settings.near_duplicate_bits) if hashes else []
     items = [Item(one.checked.sha256, one.label, one.split, one.fixed) for one in unique]
     assignment = assign(items, pairs, settings.seed)
-    kept = [
+    pictures = [
         Picture(one.path, one.label, split, one.name, one.checked)
         for one, split in zip(unique, assignment.splits, strict=True)
         if split is not None and not one.fixed
     ]
-    return kept, _near_duplicates(unique, pairs, assignment)
+    return pictures, _near_duplicates(unique, pairs, assignment)
 
 
 def _near_duplicates(

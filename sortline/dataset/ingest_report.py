@@ -57,8 +57,8 @@ class Ingested:
     @property
     def new_labels(self) -> list[str]:
         """Classes that an existing dataset did not have."""
-        known = {label for label, _ in self.before}
-        return [label for label in self.labels if label not in known] if known else []
+        before = {label for label, _ in self.before}
+        return [label for label in self.labels if label not in before] if before else []
 
     def count(self, label: str, split: Split) -> int:
         """Images of a class in a split, now."""

@@ -170,15 +170,15 @@ def _two_labels(same: Sequence[Picture]) -> list[Refusal]:
 
 def give_names(pictures: Sequence[Picture]) -> list[Picture]:
     """Make the names of a class's images unique over all splits, also where case is ignored."""
-    taken: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
     for picture in pictures:
         if picture.fixed:
-            taken[picture.label].add(picture.name.casefold())
+            names[picture.label].add(picture.name.casefold())
     named = []
     for picture in pictures:
         name = picture.name
         if not picture.fixed:
-            name = free_name(name, picture.checked.sha256, taken[picture.label])
-            taken[picture.label].add(name.casefold())
+            name = free_name(name, picture.checked.sha256, names[picture.label])
+            names[picture.label].add(name.casefold())
         named.append(replace(picture, name=name))
     return named

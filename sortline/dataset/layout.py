@@ -104,12 +104,12 @@ def _splits_in(tops: Iterable[str]) -> set[str]:
 
 
 def _place(parts: tuple[str, ...], has_splits: bool) -> Place | Stray:
-    wanted = 3 if has_splits else 2
+    depth = 3 if has_splits else 2
     if has_splits and parts and not _splits_in(parts[:1]):
         return Stray("not in a split", "the other files are in train, val and test")
-    if len(parts) < wanted:
+    if len(parts) < depth:
         return Stray("not in a class folder", "an image belongs into a folder named as its class")
-    if len(parts) > wanted:
+    if len(parts) > depth:
         return Stray("too deep", "an image lies directly in its class folder")
     split = _SPLIT_NAMES[parts[0].casefold()] if has_splits else None
     return Place(label=clean_name(parts[-2]), split=split, name=parts[-1])
@@ -126,12 +126,12 @@ def place_all(paths: Sequence[str]) -> list[Place | Stray]:
 
 def dataset_files(data: Path) -> list[tuple[Path, Split, str]]:
     """Files of a dataset with split and class, sorted; what is hidden is not counted."""
-    found = []
+    files = []
     for split in SPLITS:
         for path in sorted((data / split).glob("*/*")):
             if path.is_file() and not is_hidden(path.relative_to(data).as_posix()):
-                found.append((path, split, path.parent.name))
-    return found
+                files.append((path, split, path.parent.name))
+    return files
 
 
 def read_core(file: Path) -> list[str]:

@@ -92,9 +92,9 @@ def list_images(root: Path) -> Listing:
         if entry.is_dir() and not is_hidden(entry.name) and entry.name not in SPLITS
     }
     for split in SPLITS:
-        found = list(_files_of_split(data / split))
-        own = [path for path, reason in found if not reason]
-        strays |= {path: reason for path, reason in found if reason}
+        files = list(_files_of_split(data / split))
+        own = [path for path, reason in files if not reason]
+        strays |= {path: reason for path, reason in files if reason}
         if not own:
             needed = "every split needs some of every class"
             raise DataError(f"{data / split} holds no images; {needed}. {_GET_DATA}")
@@ -115,25 +115,25 @@ def measure(
     """
     version = sha256_json([tf.__version__, max_pixels, _MEASURES])[:32]
     file = kept / f"{version}.parquet" if kept else None
-    known = read_measured(file) if file else {}
-    measure_one = partial(_measure, root, known, max_pixels=max_pixels)
+    measured = read_measured(file) if file else {}
+    measure_one = partial(_measure, root, measured, max_pixels=max_pixels)
     results = map_in_threads(measure_one, images, what="decode")
     rows = [result for result in results if isinstance(result, Row)]
     refused = [result for result in results if isinstance(result, ImageError)]
     if file:
-        _keep(file, known, rows)
+        _keep(file, measured, rows)
     frame = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__annotations__))
     return Measured(frame, refused)
 
 
-def _keep(file: Path, known: dict[str, dict[str, Any]], rows: Sequence[Row]) -> None:
+def _keep(file: Path, measured: dict[str, dict[str, Any]], rows: Sequence[Row]) -> None:
     places = ("path", "split", "label", "sha256")
-    found = {
+    new = {
         row.sha256: {key: value for key, value in asdict(row).items() if key not in places}
         for row in rows
     }
-    if not found.keys() <= known.keys():
-        both = known | found
+    if not new.keys() <= measured.keys():
+        both = measured | new
         write_measured(file, ({"sha256": sha, **both[sha]} for sha in sorted(both)))
 
 
@@ -215,20 +215,20 @@ def _files_of_split(folder: Path) -> Iterator[tuple[str, str]]:
 def _why_stray(file: Path) -> str:
     if file.is_dir():
         return "a folder inside a class folder"
-    known = file.suffix.lower() in IMAGE_SUFFIXES
-    return "" if known else f"no image by its name; wanted {', '.join(sorted(IMAGE_SUFFIXES))}"
+    is_image = file.suffix.lower() in IMAGE_SUFFIXES
+    return "" if is_image else f"no image by its name; wanted {', '.join(sorted(IMAGE_SUFFIXES))}"
 
 
 def _measure(
-    root: Path, known: Mapping[str, Mapping[str, Any]], path: str, *, max_pixels: int
+    root: Path, measured: Mapping[str, Mapping[str, Any]], path: str, *, max_pixels: int
 ) -> Row | ImageError:
     _, split, label, _ = path.split("/")
     place: dict[str, Any] = {"path": path, "split": split, "label": label}
     try:
         data = read_image_file(root / path)
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 in known:
-            return Row(**place, sha256=sha256, **known[sha256])
+        if sha256 in measured:
+            return Row(**place, sha256=sha256, **measured[sha256])
         header = read_header(data, max_pixels=max_pixels, path=path)
         pixels = decode_bytes(data, max_pixels=max_pixels, path=path)
     except ImageError as error:

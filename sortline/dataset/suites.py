@@ -37,12 +37,13 @@ def read_champion_counts(champion: Path) -> dict[str, int] | None:
     Raises:
         ArtifactError: there are several, or its contract cannot be read.
     """
-    found = sorted(champion.glob("**/assets.extra/contract.json"))
-    if len(found) > 1:
+    contracts = sorted(champion.glob("**/assets.extra/contract.json"))
+    if len(contracts) > 1:
         raise ArtifactError(
-            f"{champion} holds {len(found)} models; wanted one. Run `{_CHAMPION_MADE_BY}` again."
+            f"{champion} holds {len(contracts)} models; wanted one."
+            f" Run `{_CHAMPION_MADE_BY}` again."
         )
-    contract = read_json(found[0], _CHAMPION_MADE_BY) if found else {}
+    contract = read_json(contracts[0], _CHAMPION_MADE_BY) if contracts else {}
     counts = contract.get("train_class_counts") or {}
     if not any(counts.values()):
         return None

@@ -168,8 +168,8 @@ def _fill(folder: Path, uri: str, root: Path) -> None:
     if uri == "none":
         write_json(folder / _NONE, {"champion": None})
         return
-    taken = fetch(uri, folder / _MODEL)
-    facts = {"uri": _portable(uri, root), "digest": taken.digest, "labels": list(taken.labels)}
+    model = fetch(uri, folder / _MODEL)
+    facts = {"uri": _portable(uri, root), "digest": model.digest, "labels": list(model.labels)}
     write_json(folder / _FACTS, facts)
     add = [sys.executable, "-m", "dvc", "add", "--quiet", f"{_INCOMING}/{_MODEL}"]
     if _is_below(".dvc", root) and (fault := _called(add, root)):

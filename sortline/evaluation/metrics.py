@@ -106,21 +106,21 @@ def brier(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
     Brier, "Verification of forecasts expressed in terms of probability", 1950: summed over classes.
     """
-    given = np.asarray(probabilities, np.float64)
-    truth = np.eye(given.shape[1])[np.asarray(labels, np.int64)]
-    return float(((given - truth) ** 2).sum(axis=1).mean())
+    predicted = np.asarray(probabilities, np.float64)
+    truth = np.eye(predicted.shape[1])[np.asarray(labels, np.int64)]
+    return float(((predicted - truth) ** 2).sum(axis=1).mean())
 
 
 def _reached(scores: npt.ArrayLike, positive: npt.ArrayLike) -> tuple[Ints, Ints]:
     """How many positives and negatives reach each threshold [T]; the thresholds fall."""
-    given, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
-    if given.shape != truth.shape or given.ndim != 1:
-        raise ValueError(f"scores {given.shape} and classes {truth.shape} do not pair up")
+    values, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if values.shape != truth.shape or values.ndim != 1:
+        raise ValueError(f"scores {values.shape} and classes {truth.shape} do not pair up")
     if not truth.any() or truth.all():
         raise ValueError("all images are of one class: there is nothing to rank")
-    order = np.argsort(-given, kind="stable")
-    given, truth = given[order], truth[order]
-    last = np.append(np.diff(given) != 0, True)  # Of each group of equal scores.
+    order = np.argsort(-values, kind="stable")
+    values, truth = values[order], truth[order]
+    last = np.append(np.diff(values) != 0, True)  # Of each group of equal scores.
     return np.cumsum(truth)[last], np.cumsum(~truth)[last]
 
 

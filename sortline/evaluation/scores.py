@@ -143,13 +143,13 @@ def two_classes(
     if len(scores.labels) != 2:
         return None
     positive, valid = truth[scores.valid] == 1, scores.valid
-    given = scores.probabilities[valid, 1]
+    probabilities = scores.probabilities[valid, 1]
     both = bool(positive.any() and not positive.all())
     return {
         "positive": scores.labels[1],
         "threshold": threshold,
-        "roc_auc": metrics.roc_auc(given, positive) if both else None,
-        "pr_auc": metrics.pr_auc(given, positive) if both else None,
+        "roc_auc": metrics.roc_auc(probabilities, positive) if both else None,
+        "pr_auc": metrics.pr_auc(probabilities, positive) if both else None,
         "positive_share": float(positive.mean()),
     }
 

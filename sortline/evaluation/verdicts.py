@@ -108,16 +108,18 @@ def _accuracy_verdict(
     common = rows[rows["label"].isin(set(ours.labels) & set(theirs.labels))]
     if common.empty:
         return replace(refused, reason="no test image is of a class that both have" + anew)
-    found = _scored_difference(champion, common, params, root)
-    on = f"{found.images} images"
-    if found.images < len(rows):
+    difference = _scored_difference(champion, common, params, root)
+    on = f"{difference.images} images"
+    if difference.images < len(rows):
         on += f" of {len(rows)} (the classes that both have)"
     reason = (
         f"candidate {short(candidate.digest)} minus champion {short(champion.digest)}:"
-        f" {found.observed:+.4f} in accuracy on {on}, {found.won} gained and"
-        f" {found.lost} lost; with 95 % confidence at least {found.lower:+.4f}"
+        f" {difference.observed:+.4f} in accuracy on {on}, {difference.won} gained and"
+        f" {difference.lost} lost; with 95 % confidence at least {difference.lower:+.4f}"
     )
-    return replace(refused, passed=found.within(margin), observed=found.lower, reason=reason)
+    return replace(
+        refused, passed=difference.within(margin), observed=difference.lower, reason=reason
+    )
 
 
 def _scored_difference(

@@ -100,12 +100,12 @@ def _shortened(settings: Any, epochs: int) -> Any:
     A phase is whatever has epochs, wherever it stands: alone, or in a list.
     """
     if isinstance(settings, list):
-        parts = [_shortened(each, epochs) for each in settings]
+        parts = [_shortened(item, epochs) for item in settings]
         if all(part is None for part in parts):
             return None
         # A list replaces a list: every element is given whole.
         pairs = zip(settings, parts, strict=True)
-        return [each if part is None else overlay(each, part) for each, part in pairs]
+        return [item if part is None else overlay(item, part) for item, part in pairs]
     if not isinstance(settings, Mapping):
         return None
     changed: dict[str, Any] = {}
@@ -220,7 +220,7 @@ def _record(job: Job, experiment: Experiment, commit: str) -> Record:
         images={split: int(counts[split]) for split in ("train", "val", "test")},
         accuracy=scores["accuracy"],
         macro_f1=scores["macro_f1"],
-        recall={label: each["recall"] for label, each in scores["per_class"].items()},
+        recall={label: figures["recall"] for label, figures in scores["per_class"].items()},
         gap=scores["gaps"]["train_val"],
         val_accuracy=facts[-1]["metrics"]["val_accuracy"],
         curve=curve_of(results),
@@ -244,16 +244,16 @@ def measure(job: Job) -> Record:
     from sortline.training.weights import find_weights
 
     experiment = job.experiment()
-    kept = record_path(job.home, experiment)
-    if kept.is_file():
-        return read_record(kept)
+    path = record_path(job.home, experiment)
+    if path.is_file():
+        return read_record(path)
     commit = find(job.root, experiment)
     if commit is None:
         # Before DVC starts: a step that fails has said why where nobody looks.
         find_weights(job.network().backbone, Paths(job.root).state / "weights")
         commit = execute(job.root, experiment)
     record = _record(job, experiment, commit)
-    write_record(kept, record)
+    write_record(path, record)
     return record
 
 

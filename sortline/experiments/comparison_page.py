@@ -92,7 +92,7 @@ def recall_rows(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]
     Those that gain most come first; of hundreds of classes, those in the middle are one row.
     Without a second recipe there is no table.
     """
-    measured = [each for each in summaries if each.measured]
+    measured = [summary for summary in summaries if summary.measured]
     if len(measured) < 2:
         return [], []
     first, best = measured[0], best_of(measured)
@@ -117,16 +117,16 @@ def recall_rows(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]
 def partial_rows(summaries: Sequence[Summary]) -> list[str]:
     """What was left out of rows that have some of their seeds."""
     return [
-        f"{each.recipe}, seed {run.seed}: {NOT_MEASURED}: {run.reason}"
-        for each in summaries
-        if each.measured
-        for run in each.missing
+        f"{summary.recipe}, seed {run.seed}: {NOT_MEASURED}: {run.reason}"
+        for summary in summaries
+        if summary.measured
+        for run in summary.missing
     ]
 
 
 def described(summaries: Sequence[Summary], setting: Setting) -> str:
     """Dataset, budget and commit in a sentence."""
-    records = [record for each in summaries for record in each.records]
+    records = [record for summary in summaries for record in summary.records]
     images = ""
     if records:
         counts = records[0].images
@@ -143,7 +143,7 @@ def as_markdown(summaries: Sequence[Summary], setting: Setting) -> str:
     columns, recalls = recall_rows(summaries)
     parts = [
         described(summaries, setting),
-        markdown_table(COLUMNS, [_cells(each) for each in summaries]),
+        markdown_table(COLUMNS, [_cells(summary) for summary in summaries]),
         "\n".join(f"- {line}" for line in [*sentences(summaries), *partial_rows(summaries)]),
     ]
     if recalls:
@@ -169,7 +169,7 @@ def draw_curves(summaries: Sequence[Summary], target: Path) -> None:
 
     A line is the mean of the seeds, its band goes from the least to the largest.
     """
-    measured = [each for each in summaries if each.measured]
+    measured = [summary for summary in summaries if summary.measured]
     with new_picture(target, 9.0, 4.6) as drawn:
         axes = drawn.subplots()
         if not measured:
@@ -201,7 +201,7 @@ def write_pages(target: Path, summaries: Sequence[Summary], setting: Setting) ->
             "sentences": list(sentences(summaries)),
             "partial": partial_rows(summaries),
             "columns": COLUMNS,
-            "rows": [(_cells(each), not each.measured) for each in summaries],
+            "rows": [(_cells(summary), not summary.measured) for summary in summaries],
             "recall_columns": columns,
             "recalls": recalls,
             "curves": read_picture(folder, "curves.png", "sortline compare"),

@@ -174,8 +174,8 @@ def out_of_fold(
             # Not quite converged is good enough for a suspicion.
             warnings.filterwarnings("ignore", message="lbfgs failed to converge")
             model.fit(features[train], labels[train])
-        given = model.predict_proba(features[held_out])
-        probabilities[np.ix_(held_out, model[-1].classes_)] = given
+        predicted = model.predict_proba(features[held_out])
+        probabilities[np.ix_(held_out, model[-1].classes_)] = predicted
     return probabilities
 
 
@@ -218,9 +218,9 @@ def suspects(
     by_classifier = {int(row) for row in issues}
     rows = sorted({*by_classifier, *paired}, key=lambda r: (probabilities[r, labels[r]], r))
     for row in rows:
-        given, twin = int(labels[row]), paired.get(row)
+        labelled, twin = int(labels[row]), paired.get(row)
         others = probabilities[row].copy()
-        others[given] = -1.0
+        others[labelled] = -1.0
         suggested = int(others.argmax())
         if row not in by_classifier and twin is not None:
             suggested = int(labels[twin])
@@ -229,9 +229,9 @@ def suspects(
             found_by = BY_BOTH
         yield Suspect(
             row,
-            given,
+            labelled,
             suggested,
-            float(probabilities[row, given]),
+            float(probabilities[row, labelled]),
             float(probabilities[row, suggested]),
             found_by,
             twin,
@@ -254,30 +254,30 @@ def find_suspects(
     same = groups(list(manifest["sha256"]), list(manifest["perceptual_hash"]), bits)
     probabilities = out_of_fold(features, labels, same, params.label_audit, params.seed)
     listed = tuple(suspects(labels, probabilities, same))
-    by = dict(sorted(Counter(each.found_by for each in listed).items()))
+    by = dict(sorted(Counter(suspect.found_by for suspect in listed).items()))
     agreement = float((probabilities.argmax(1) == labels).mean())
     return Audit(len(labels), listed, by, agreement), names
 
 
 def suspect_table(
-    found: Sequence[Suspect], manifest: pd.DataFrame, names: Sequence[str]
+    listed: Sequence[Suspect], manifest: pd.DataFrame, names: Sequence[str]
 ) -> pd.DataFrame:
     """One row a suspect, with an empty decision for a person to fill in."""
     paths, sha256 = manifest["path"].tolist(), manifest["sha256"].tolist()
     rows = [
         (
             rank,
-            paths[each.row],
-            sha256[each.row],
-            names[each.given],
-            names[each.suggested],
-            round(each.given_probability, _DECIMALS),
-            round(each.suggested_probability, _DECIMALS),
-            each.found_by,
-            "" if each.twin is None else paths[each.twin],
+            paths[suspect.row],
+            sha256[suspect.row],
+            names[suspect.given],
+            names[suspect.suggested],
+            round(suspect.given_probability, _DECIMALS),
+            round(suspect.suggested_probability, _DECIMALS),
+            suspect.found_by,
+            "" if suspect.twin is None else paths[suspect.twin],
             "",
         )
-        for rank, each in enumerate(found, start=1)
+        for rank, suspect in enumerate(listed, start=1)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -286,8 +286,8 @@ def audit(params: AuditParams, paths: Paths) -> Audit:
     """Audit the labels of all splits; see the module's docstring."""
     manifest = pd.read_parquet(require(paths.manifest, "dvc repro validate"))
     features = pooled_features(manifest, params, paths, manifest["label"].nunique())
-    found, names = find_suspects(manifest, features, params)
-    table = suspect_table(found.suspects, manifest, names)
+    audited, names = find_suspects(manifest, features, params)
+    table = suspect_table(audited.suspects, manifest, names)
     shown = table.head(params.label_audit.thumbnails)
     pixels = params.images.max_pixels
     files = [paths.root / path for path in shown["path"]]
@@ -295,10 +295,10 @@ def audit(params: AuditParams, paths: Paths) -> Audit:
     words = zip(shown["given"], shown["suggested"], shown["suggested_probability"], strict=True)
     captions = [(given, suggested, float(share)) for given, suggested, share in words]
     facts = {
-        "images": found.images,
-        "suspects": len(found.suspects),
-        "found_by": found.by,
-        "agreement": round(found.agreement, 6),
+        "images": audited.images,
+        "suspects": len(audited.suspects),
+        "found_by": audited.by,
+        "agreement": round(audited.agreement, 6),
         "shown": len(shown),
         "backbone": params.backbone.model_dump(),
         "settings": params.label_audit.model_dump(),
@@ -307,4 +307,4 @@ def audit(params: AuditParams, paths: Paths) -> Audit:
         table.to_csv(folder / "suspects.csv", index=False)
         suspect_labels(images, captions, folder / "sheet.png")
         write_json(folder / "audit.json", facts)
-    return found
+    return audited

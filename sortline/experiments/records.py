@@ -170,7 +170,7 @@ def training_facts(results: Results) -> list[dict[str, Any]]:
 
 def most_trained(facts: Sequence[Mapping[str, Any]]) -> int:
     """The most parameters that any phase of any step moved."""
-    phases = [phase for each in facts for phase in each.get("phases") or [each]]
+    phases = [phase for step in facts for phase in step.get("phases") or [step]]
     return max(int(phase["trainable_parameters"]) for phase in phases)
 
 
@@ -243,10 +243,10 @@ def _cost(records: Sequence[Record]) -> str:
 
 def listed(root: Path, records: Iterable[Record]) -> list[Listed]:
     """Every recipe of `recipes/`, by name."""
-    known: dict[str, list[Record]] = {}
+    by_recipe: dict[str, list[Record]] = {}
     for record in records:
-        known.setdefault(record.recipe, []).append(record)
+        by_recipe.setdefault(record.recipe, []).append(record)
     return [
-        Listed(path.stem, _about(path), _cost(known.get(path.stem, [])))
+        Listed(path.stem, _about(path), _cost(by_recipe.get(path.stem, [])))
         for path in sorted((root / "recipes").glob("*.yaml"))
     ]

@@ -59,9 +59,9 @@ class Experiment:
 def _literal(value: Any) -> str:
     # Hydra's grammar of values: JSON's, but for keys, which it wants bare.
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_literal(each)}" for key, each in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(_literal(each) for each in value) + "]"
+        return "[" + ",".join(_literal(item) for item in value) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -85,8 +85,8 @@ def recipe_file(root: Path, name: str) -> Path:
     """
     path = root / "recipes" / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in (root / "recipes").glob("*.yaml")))
-        raise ParamsError(f"There is no recipe {name!r} in recipes/. There are: {known or 'none'}.")
+        names = ", ".join(sorted(file.stem for file in (root / "recipes").glob("*.yaml")))
+        raise ParamsError(f"There is no recipe {name!r} in recipes/. There are: {names or 'none'}.")
     return path
 
 
@@ -243,7 +243,7 @@ def execute(root: Path, experiment: Experiment) -> str:
         SortlineError: a step failed; it has said why.
     """
     sweep(root)
-    settings = [f"--set-param=params.yaml:{each}" for each in experiment.overrides]
+    settings = [f"--set-param=params.yaml:{override}" for override in experiment.overrides]
     # DVC's lock is held only while an experiment is set up and while its results are taken over.
     command = ("--wait-for-lock", "exp", "run", "--temp", "--name", experiment.name)
     code = _dvc(root, *command, *settings)

@@ -46,48 +46,48 @@ class Summary:
     @property
     def accuracy(self) -> Spread:
         """On the test split."""
-        return spread([each.accuracy for each in self.records])
+        return spread([record.accuracy for record in self.records])
 
     @property
     def macro_f1(self) -> Spread:
         """On the test split."""
-        return spread([each.macro_f1 for each in self.records])
+        return spread([record.macro_f1 for record in self.records])
 
     @property
     def gap(self) -> Spread:
         """Accuracy on the training split minus that on the validation split."""
-        return spread([each.gap for each in self.records])
+        return spread([record.gap for record in self.records])
 
     @property
     def near_final_epoch(self) -> float | None:
         """Epochs to 90 % of the final accuracy, the median; None where a run never came there."""
-        epochs = [each.near_final_epoch for each in self.records]
+        epochs = [record.near_final_epoch for record in self.records]
         return None if None in epochs else median(epoch for epoch in epochs if epoch is not None)
 
     @property
     def seconds(self) -> float:
         """Of training, the median."""
-        return median(each.seconds for each in self.records)
+        return median(record.seconds for record in self.records)
 
     @property
     def latency_ms(self) -> float:
         """Of one image, the median over seeds."""
-        return median(each.latency_ms for each in self.records)
+        return median(record.latency_ms for record in self.records)
 
     @property
     def first_val(self) -> float:
         """Accuracy on the validation split after the first epoch."""
-        return fmean(each.curve[0].val for each in self.records)
+        return fmean(record.curve[0].val for record in self.records)
 
     @property
     def final_val(self) -> float:
         """Accuracy of the exported weights on the validation split."""
-        return fmean(each.val_accuracy for each in self.records)
+        return fmean(record.val_accuracy for record in self.records)
 
     def recall(self) -> dict[str, float]:
         """Of every class on the test split."""
         labels = self.records[0].recall
-        return {label: fmean(each.recall[label] for each in self.records) for label in labels}
+        return {label: fmean(record.recall[label] for record in self.records) for label in labels}
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -101,9 +101,9 @@ def summarise(
     """One summary a recipe, in the order given."""
     summaries = []
     for name in recipes:
-        own = [each for each in results if each.recipe == name]
-        records = sorted((r for r in own if isinstance(r, Record)), key=lambda each: each.seed)
-        missing = sorted((r for r in own if isinstance(r, NotMeasured)), key=lambda each: each.seed)
+        own = [result for result in results if result.recipe == name]
+        records = sorted((r for r in own if isinstance(r, Record)), key=lambda record: record.seed)
+        missing = sorted((r for r in own if isinstance(r, NotMeasured)), key=lambda run: run.seed)
         summaries.append(Summary(name, tuple(records), tuple(missing)))
     return tuple(summaries)
 
@@ -123,7 +123,7 @@ def points(difference: float) -> str:
 
 def best_of(summaries: Sequence[Summary]) -> Summary:
     """The one with the best mean accuracy; the first of equals."""
-    return max(summaries, key=lambda each: each.accuracy.mean)
+    return max(summaries, key=lambda summary: summary.accuracy.mean)
 
 
 def _certainty(one: Summary, other: Summary) -> str:
@@ -137,13 +137,13 @@ def _certainty(one: Summary, other: Summary) -> str:
 
 
 def _ranking(measured: Sequence[Summary], best: Summary) -> Iterator[str]:
-    second = best_of([each for each in measured if each is not best])
+    second = best_of([summary for summary in measured if summary is not best])
     by = points(best.accuracy.mean - second.accuracy.mean)
     certainty = _certainty(best, second)
     yield f"The runner-up, {second.recipe}, lies {by} behind {best.recipe}: {certainty}."
     if len(measured) > 2:
-        ranked = sorted(measured, key=lambda each: -each.accuracy.mean)
-        shown = ", ".join(f"{each.recipe} ({percent(each.accuracy)})" for each in ranked)
+        ranked = sorted(measured, key=lambda summary: -summary.accuracy.mean)
+        shown = ", ".join(f"{summary.recipe} ({percent(summary.accuracy)})" for summary in ranked)
         yield f"In order of accuracy: {shown}."
 
 
@@ -175,7 +175,7 @@ def _recalls(first: Summary, best: Summary) -> str:
 
 
 def _learnt_by_heart(summaries: Sequence[Summary]) -> str:
-    widest = max(summaries, key=lambda each: each.gap.mean)
+    widest = max(summaries, key=lambda summary: summary.gap.mean)
     if widest.gap.mean < _NOTICEABLE_GAP:
         return (
             "No recipe learns the training split by heart: the widest gap between training and"
@@ -189,7 +189,7 @@ def _learnt_by_heart(summaries: Sequence[Summary]) -> str:
 
 def _cheapest(summaries: Sequence[Summary], best: Summary) -> str:
     near = [s for s in summaries if best.accuracy.mean - s.accuracy.mean <= _CLOSE]
-    cheap = min(near, key=lambda each: each.seconds)
+    cheap = min(near, key=lambda summary: summary.seconds)
     share = f"{cheap.records[0].trained:,} of {cheap.records[0].parameters:,} parameters"
     cost = f"{cheap.seconds:,.0f} s of training that moves {share}"
     if cheap is best:
@@ -202,7 +202,7 @@ def _cheapest(summaries: Sequence[Summary], best: Summary) -> str:
 
 def sentences(summaries: Sequence[Summary]) -> Iterator[str]:
     """What a comparison shows; the first measured recipe is what the others are held against."""
-    measured = [each for each in summaries if each.measured]
+    measured = [summary for summary in summaries if summary.measured]
     if not measured:
         yield "Nothing was measured."
         return
@@ -222,5 +222,5 @@ def sentences(summaries: Sequence[Summary]) -> Iterator[str]:
         yield from _ranking(measured, best)
     yield _learnt_by_heart(measured)
     yield _cheapest(measured, best)
-    if any(record.beside > 1 for each in measured for record in each.records):
+    if any(record.beside > 1 for summary in measured for record in summary.records):
         yield "Runs shared the machine: seconds and latencies are upper bounds."

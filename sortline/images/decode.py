@@ -237,8 +237,8 @@ def _find(raw: tf.Tensor, text: bytes) -> tf.Tensor:
     """Where `text` first occurs in the bytes; their number when it does not."""
     last = tf.maximum(tf.size(raw) - len(text) + 1, 0)
     hits = [raw[place : last + place] == byte for place, byte in enumerate(text)]
-    found = tf.reduce_all(tf.stack(hits), axis=0)
-    return tf.argmax(tf.concat([found, [True]], axis=0), output_type=tf.int32)
+    matches = tf.reduce_all(tf.stack(hits), axis=0)
+    return tf.argmax(tf.concat([matches, [True]], axis=0), output_type=tf.int32)
 
 
 def _webp_size(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -72,15 +72,15 @@ def _called(node: Any) -> Iterator[str]:
 
 def _closure(nodes: Iterable[Any], functions: Mapping[str, Any]) -> set[str]:
     """Names of all functions that these nodes call, directly or not."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [name for node in nodes for name in _called(node)]
     while waiting:
         name = waiting.pop()
-        if name in found or name not in functions:
+        if name in names or name not in functions:
             continue
-        found.add(name)
+        names.add(name)
         waiting += [called for node in functions[name].node_def for called in _called(node)]
-    return found
+    return names
 
 
 def read_operations(folder: Path) -> Operations:
@@ -109,14 +109,14 @@ def read_operations(folder: Path) -> Operations:
     return Operations(serving, saving)
 
 
-def check_operations(found: Operations) -> None:
+def check_operations(operations: Operations) -> None:
     """Compare with the lists above.
 
     Raises:
         ExportError: an operation is not on its list; all such are named.
     """
-    strange = sorted(found.serving.keys() - ALLOWED)
-    strange += sorted(f"{name} (saver)" for name in found.saver.keys() - ALLOWED_IN_SAVER)
+    strange = sorted(operations.serving.keys() - ALLOWED)
+    strange += sorted(f"{name} (saver)" for name in operations.saver.keys() - ALLOWED_IN_SAVER)
     if strange:
         raise ExportError(
             f"The graph holds operations that are not allowed in a server: {', '.join(strange)}."
@@ -125,8 +125,8 @@ def check_operations(found: Operations) -> None:
         )
 
 
-def min_serving_version(found: Operations) -> str:
+def min_serving_version(operations: Operations) -> str:
     """The oldest TensorFlow Serving that can load the graph, as far as we know."""
-    needed = [_FIRST_RELEASE_WITH.get(name, _OLDEST_CONSIDERED) for name in found.serving]
+    needed = [_FIRST_RELEASE_WITH.get(name, _OLDEST_CONSIDERED) for name in operations.serving]
     major, minor = max(needed, default=_OLDEST_CONSIDERED)
     return f"{major}.{minor}"

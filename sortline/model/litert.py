@@ -137,7 +137,7 @@ def read_litert(folder: Path, model_digest: str) -> dict[str, bytes]:
     """
     facts = read_json(folder / _FACTS, _MADE_BY)
     try:
-        listed = {kind: (each["file"], each["sha256"]) for kind, each in facts["files"].items()}
+        listed = {kind: (entry["file"], entry["sha256"]) for kind, entry in facts["files"].items()}
         digest = facts["model_digest"]
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder / _FACTS} lacks {error}. Run `{_MADE_BY}` again.") from error

@@ -59,7 +59,7 @@ class Served:
     def variables(self) -> dict[str, npt.NDArray[np.float32]]:
         """The network's weights by their path in Keras, e.g. `Conv1/kernel`."""
         listed = self.loaded.signatures[PREDICT_TENSOR].variables
-        return {each.name.removesuffix(":0"): each.numpy() for each in listed}
+        return {variable.name.removesuffix(":0"): variable.numpy() for variable in listed}
 
     def predict_bytes(self, images: Sequence[bytes]) -> Predictions:
         """Classify files by their bytes (signature `serving_default`)."""

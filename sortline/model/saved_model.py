@@ -217,16 +217,14 @@ def check_signatures(loaded: Any, contract: dict[str, Signature]) -> None:
             "outputs": (function.structured_outputs, signature.outputs),
         }
         for side, (seen, promised) in sides.items():
-            is_there = {key: _described(spec) for key, spec in seen.items()}
+            is_there = {
+                key: (spec.dtype.name, tuple(spec.shape.as_list())) for key, spec in seen.items()
+            }
             should_be = {key: (tensor.dtype, tensor.shape) for key, tensor in promised.items()}
             if is_there != should_be:
                 faults.append(f"{name} {side}: {is_there}, promised {should_be}")
     if faults:
         raise ExportError("The SavedModel does not keep its contract:\n  " + "\n  ".join(faults))
-
-
-def _described(spec: tf.TensorSpec) -> tuple[str, tuple[int | None, ...]]:
-    return spec.dtype.name, tuple(spec.shape.as_list())
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,12 @@ def start_from(
     if reason := _misfit(network, served, params):
         return Taken(reason)
     pretrained = build_network(params.backbone, params.head, len(served.labels), params.seed)
-    backbones = [each.get_layer("backbone") for each in (network, pretrained)]
+    backbones = [model.get_layer("backbone") for model in (network, pretrained)]
     loaded = load_pretrained(backbones[1], params.backbone, paths.state / "weights")
     name = params.backbone.architecture
     cut = min(
-        worthwhile_cut(backbones[0], first_trained(backbones[0], each.from_layer, name))
-        for each in phases
+        worthwhile_cut(backbones[0], first_trained(backbones[0], phase.from_layer, name))
+        for phase in phases
     )
     if layer := _first_difference(backbones[0], backbones[1], cut):
         return Taken(

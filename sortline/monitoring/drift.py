@@ -99,11 +99,11 @@ def quantile_edges(values: npt.ArrayLike, bins: int) -> Floats:
 
     Where many values are the same, there are fewer: no bin is empty.
     """
-    given = np.asarray(values, np.float64)
-    if given.size == 0:
+    array = np.asarray(values, np.float64)
+    if array.size == 0:
         return np.zeros(0)
-    inner = np.quantile(given, np.arange(1, bins) / bins, method="inverted_cdf")
-    return np.unique(inner[inner < given.max()])
+    inner = np.quantile(array, np.arange(1, bins) / bins, method="inverted_cdf")
+    return np.unique(inner[inner < array.max()])
 
 
 def counts_between(values: npt.ArrayLike, edges: Floats) -> Ints:

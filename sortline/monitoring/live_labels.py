@@ -118,19 +118,19 @@ def join(store: Storage, path: Path) -> Joined:
         DataError: the CSV, or a file of the log, cannot be read; nothing was written.
         ArtifactError: the log cannot be read or written.
     """
-    given, earlier = read_csv(path), known_labels(store)
-    new = {sha256: label for sha256, label in given.labels.items() if earlier.get(sha256) != label}
+    table, earlier = read_csv(path), known_labels(store)
+    new = {sha256: label for sha256, label in table.labels.items() if earlier.get(sha256) != label}
     labels = {**earlier, **new}
     versions, answered = _read_versions(store, labels)
     seen = {sha256 for version in versions.values() for sha256 in version.latest}
     return Joined(
         log=store.address,
-        rows=given.rows,
-        duplicates=given.duplicates,
-        relabelled=given.relabelled,
-        unknown=len(given.labels.keys() - seen),
+        rows=table.rows,
+        duplicates=table.duplicates,
+        relabelled=table.relabelled,
+        unknown=len(table.labels.keys() - seen),
         changed=len(new.keys() & earlier.keys()),
-        unseen_labels=tuple(sorted(set(given.labels.values()) - answered)),
+        unseen_labels=tuple(sorted(set(table.labels.values()) - answered)),
         written=write_labels(store, new),
         versions=tuple(
             _live(key, version, labels)

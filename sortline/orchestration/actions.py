@@ -131,7 +131,7 @@ def act(name: str, run_id: str, settings: Settings) -> str | None:
                     answer = clone.answer(*arguments)
                 else:
                     clone.sortline(*arguments)
-                for kept in map(Path, action.keeps):
-                    store.put(clone.folder / kept, f"{files}/{kept.parent.as_posix()}")
+                for path in map(Path, action.keeps):
+                    store.put(clone.folder / path, f"{files}/{path.parent.as_posix()}")
             store.write(acted_name(run_id, name), answer)
     return None

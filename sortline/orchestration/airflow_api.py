@@ -38,9 +38,9 @@ class AirflowApi:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             with error:
-                said = error.read().decode(errors="replace")
+                text = error.read().decode(errors="replace")
             kind = UnreachableError if error.code >= 500 else SortlineError
-            raise kind(f"{self.address} answered {method} {path}: {error.code} {said}") from error
+            raise kind(f"{self.address} answered {method} {path}: {error.code} {text}") from error
         except (urllib.error.URLError, OSError, ValueError) as error:
             raise UnreachableError(f"{self.address} does not answer: {error}.") from error
 

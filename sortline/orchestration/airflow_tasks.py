@@ -92,7 +92,7 @@ def add(command: Command) -> Any:
 
 def add_mapped(command: Command, arguments: Sequence[Sequence[str]]) -> Any:
     """Add one task for each list of arguments; `command.arguments` are not used."""
-    lists = [list(each) for each in arguments]
+    lists = [list(words) for words in arguments]
     if read_settings().execution == "kubernetes":
         from sortline.orchestration.pods import PodOfCommand, pod_arguments
 

@@ -140,7 +140,7 @@ def commit_run(clone: Clone, plan: Plan, done: Mapping[str, Done]) -> str:
         clone.dvc("repro", "--quiet", *lists)
         locked = read_lock(clone.folder)
         entries = {name: locked[name] for name in lists}
-    write_lock(clone.folder, {**entries, **{name: each.lock for name, each in done.items()}})
+    write_lock(clone.folder, {**entries, **{name: entry.lock for name, entry in done.items()}})
     return _commit(clone, plan, f"Run {plan.run_id}")
 
 

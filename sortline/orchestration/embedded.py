@@ -58,18 +58,18 @@ def _below(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
 
     A scheduler that is killed leaves its workers behind: idle, and forever.
     """
-    found = {p.pid: p for p in psutil.process_iter() if _session_of(p.pid) == process.pid}
+    session = {p.pid: p for p in psutil.process_iter() if _session_of(p.pid) == process.pid}
     try:
         children = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         children = []
-    return list({**found, **{each.pid: each for each in children}}.values())
+    return list({**session, **{child.pid: child for child in children}}.values())
 
 
 def _kill(processes: list[psutil.Process]) -> None:
-    for each in processes:
+    for process in processes:
         try:
-            each.kill()
+            process.kill()
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(processes, timeout=_STOP_S)
@@ -104,7 +104,7 @@ class Components:
 
     def dead(self) -> list[str]:
         """Names of components that have ended."""
-        return [name for name, each in self._processes.items() if each.poll() is not None]
+        return [name for name, process in self._processes.items() if process.poll() is not None]
 
     def revive(self) -> list[str]:
         """Start again what has ended, once all that it left is gone; names of what it was."""
@@ -122,13 +122,13 @@ class Components:
     def stop(self) -> None:
         """End every component and everything that they started; returns when all are gone."""
         own = list(self._processes.values())
-        everything = [each for process in own for each in _below(process)]
+        everything = [child for process in own for child in _below(process)]
         for process in own:
             if process.poll() is None:
                 process.terminate()
         psutil.wait_procs(everything, timeout=_STOP_S)
-        everything += [each for process in own for each in _below(process)]
-        _kill([each for each in everything if each.is_running()])
+        everything += [child for process in own for child in _below(process)]
+        _kill([child for child in everything if child.is_running()])
         for process in own:
             process.wait()
 
@@ -176,9 +176,9 @@ def wait_until_ready(home: Home, components: Components, leave: threading.Event)
 def make_pools(home: Home) -> None:
     """The pools that tasks wait for: how many of them run at once."""
     api = home.api()
-    known = {pool["name"] for pool in api.call("GET", "/pools")["pools"]}
+    pools = {pool["name"] for pool in api.call("GET", "/pools")["pools"]}
     for name, slots in _POOLS.items():
-        if name not in known:
+        if name not in pools:
             api.call("POST", "/pools", {"name": name, "slots": slots, "include_deferred": True})
 
 

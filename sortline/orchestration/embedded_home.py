@@ -76,8 +76,8 @@ def _kept_secrets(folder: Path) -> dict[str, str]:
         }
         write_json(path, made)
         path.chmod(0o600)
-    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    return kept
+    credentials: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return credentials
 
 
 def prepare(root: Path, folder: Path, port: int, database: str | None = None) -> Home:
@@ -93,11 +93,11 @@ def prepare(root: Path, folder: Path, port: int, database: str | None = None) ->
         ParamsError: the database's driver is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kept = _kept_secrets(folder)
+    credentials = _kept_secrets(folder)
     passwords = folder / "passwords.json"
-    write_json(passwords, {USER: kept["password"]})
+    write_json(passwords, {USER: credentials["password"]})
     passwords.chmod(0o600)
-    return Home(root, folder, port or free_port(), _database(folder, database), **kept)
+    return Home(root, folder, port or free_port(), _database(folder, database), **credentials)
 
 
 def _airflow_variables(home: Home) -> dict[str, str]:
@@ -138,18 +138,18 @@ def _sortline_variables(home: Home) -> dict[str, str]:
     }
 
 
-def environment(home: Home, given: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environment(home: Home, variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What Airflow's processes get; what the user has set of ours and of Airflow's stays."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{given.get('PATH', '')}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', '')}"
     own = {
         **_airflow_variables(home),
         **_sortline_variables(home),
         "SCARF_ANALYTICS": "false",
         "DO_NOT_TRACK": "1",
         # Tasks import our package also where it is not installed.
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(home.root), given.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(home.root), variables.get("PYTHONPATH")])),
     }
-    return {**own, **given, "PATH": path, "AIRFLOW_HOME": str(home.folder)}
+    return {**own, **variables, "PATH": path, "AIRFLOW_HOME": str(home.folder)}
 
 
 CLIENT = Path(".airflow") / "client.json"

@@ -111,8 +111,11 @@ def describe(root: Path) -> Pipeline:
     Raises:
         ParamsError: dvc.yaml cannot be scheduled, or a setting of pods is wrong.
     """
-    given = {name: f"{GIVEN}{name}" for name in PARAMETERS}
-    told = {"revision" if name == "git_revision" else name: value for name, value in given.items()}
+    placeholders = {name: f"{GIVEN}{name}" for name in PARAMETERS}
+    told = {
+        "revision" if name == "git_revision" else name: value
+        for name, value in placeholders.items()
+    }
     planned = (*plan_arguments(_RUN_ID, "kubeflow", **told), "--answer", ANSWER)
     stages = [
         Task(
@@ -245,5 +248,5 @@ def schedule(root: Path, recurring: Recurring) -> str:
             "parameters": {**dict.fromkeys(PARAMETERS, ""), "recipe": recurring.recipe},
         }
         program = root / _PROGRAMS / "kubeflow_schedule.py"
-        said = call_kfp(kfp_environment(root), program, given=json.dumps(asked))
-    return said.splitlines()[-1]
+        output = call_kfp(kfp_environment(root), program, given=json.dumps(asked))
+    return output.splitlines()[-1]

@@ -43,9 +43,9 @@ def ending_of(status: int, last: str) -> Exception | None:
         return None
     if status == SKIPPED:
         return Skipped(last)
-    said = f"exit status {status}: {last}"
+    message = f"exit status {status}: {last}"
     by_signal = status < 0 or status > _KILLED_BY_SHELL
-    return Lost(said) if status == TEMPORARY or by_signal else Failed(said)
+    return Lost(message) if status == TEMPORARY or by_signal else Failed(message)
 
 
 def command(arguments: Sequence[str]) -> list[str]:
@@ -61,11 +61,11 @@ def _end(group: int) -> None:
         return
 
 
-def _message(said: list[str], line: str) -> list[str]:
+def _message(lines: list[str], line: str) -> list[str]:
     """What a command says at its end: its message as a whole, or else its last line."""
-    if line.startswith(_PREFIX) or not said or not said[0].startswith(_PREFIX):
-        return [line] if line else said
-    return [*said, line]
+    if line.startswith(_PREFIX) or not lines or not lines[0].startswith(_PREFIX):
+        return [line] if line else lines
+    return [*lines, line]
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         Skipped, Lost, Failed: as `ending_of` says.
     """
-    said: list[str] = []
+    lines: list[str] = []
     with subprocess.Popen(
         command(arguments),
         env={**os.environ, _GUARDED: "1", "PYTHONUNBUFFERED": "1"},
@@ -88,11 +88,11 @@ def run(arguments: Sequence[str]) -> None:
         try:
             for line in process.stdout or ():
                 _log.info(line.rstrip())
-                said = _message(said, line.rstrip())
+                lines = _message(lines, line.rstrip())
             status = process.wait()
         finally:
             _end(process.pid)
-    if ending := ending_of(status, "\n".join(said)):
+    if ending := ending_of(status, "\n".join(lines)):
         raise ending
 
 

@@ -109,13 +109,13 @@ def read_plan(store: RunStore, run_id: str) -> Plan:
     Raises:
         ArtifactError: there is none.
     """
-    found = store.read(f"{place_of(run_id)}/plan.json")
-    if found is None:
+    facts = store.read(f"{place_of(run_id)}/plan.json")
+    if facts is None:
         raise ArtifactError(
             f"The run {run_id} has no plan in {store.address}. Run `sortline retraining plan"
             f" --run-id {run_id}` first."
         )
-    return Plan(**found)
+    return Plan(**facts)
 
 
 def _named(folder: Path, revision: str) -> Pin:
@@ -201,9 +201,9 @@ def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
     _lay_champion(clone, request.champion)
     files = _changed(folder)
     identity = identity_of(folder, read_yaml(folder / "params.yaml"))
-    known = store.read(record_name(identity, dry_run=request.dry_run))
-    if not known and only_drift(request.trigger):
-        known = store.read(trained_name(data.digest))
+    earlier = store.read(record_name(identity, dry_run=request.dry_run))
+    if not earlier and only_drift(request.trigger):
+        earlier = store.read(trained_name(data.digest))
     return Plan(
         run_id=request.run_id,
         revision=commit,
@@ -214,7 +214,7 @@ def _planned(clone: Clone, request: Request, store: RunStore) -> Plan:
         dry_run=request.dry_run,
         trigger=request.trigger,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        same_as=known["run_id"] if known and known["run_id"] != request.run_id else None,
+        same_as=earlier["run_id"] if earlier and earlier["run_id"] != request.run_id else None,
     )
 
 

@@ -42,9 +42,9 @@ class PodOfCommand(KubernetesPodOperator):
 def exit_status(pod: Any, container: str) -> int | None:
     """Exit status of a pod's container; None when it has none."""
     statuses = (pod.status.container_statuses if pod and pod.status else None) or []
-    for each in statuses:
-        if each.name == container and each.state and each.state.terminated:
-            return int(each.state.terminated.exit_code)
+    for status in statuses:
+        if status.name == container and status.state and status.state.terminated:
+            return int(status.state.terminated.exit_code)
     return None
 
 

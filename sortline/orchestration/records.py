@@ -138,8 +138,8 @@ def judge(
     if published := store.read(acted_name(plan.run_id, "publish")):
         about["version"] = published["version"]
     if task := _lost_task(store, plan, graph, done, settings):
-        said = _said(store, plan.run_id, task)
-        return Record(plan.run_id, "failed", failed_task=task, message=said, **about)
+        message = _said(store, plan.run_id, task)
+        return Record(plan.run_id, "failed", failed_task=task, message=message, **about)
     refusals = [verdict for verdict in about.get("verdicts", ()) if not verdict["passed"]]
     message = "; ".join(f"{verdict['gate']}: {verdict['reason']}" for verdict in refusals)
     return Record(plan.run_id, _outcome(done, plan, settings), message=message, **about)
@@ -235,10 +235,10 @@ def notify(run_id: str, settings: Settings) -> str:
         ArtifactError: the run has no record.
         UnreachableError: the message cannot be delivered.
     """
-    kept = RunStore(settings.run_store).read(f"{place_of(run_id)}/record.json")
-    if kept is None:
+    facts = RunStore(settings.run_store).read(f"{place_of(run_id)}/record.json")
+    if facts is None:
         raise ArtifactError(f"The run {run_id} has no record. Clear record, which was to write it.")
-    record = Record(**{**kept, "verdicts": tuple(kept["verdicts"])})
+    record = Record(**{**facts, "verdicts": tuple(facts["verdicts"])})
     text = summary(record)
     if record.outcome == "nothing new" and "drift" in record.trigger:
         text += "\nThe predictions drifted, and there is no new data to learn from: look."

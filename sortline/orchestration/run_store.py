@@ -10,8 +10,8 @@ from sortline.core.storage import open_storage
 
 def safe_name(run_id: str) -> str:
     """A run's id as a folder's, a branch's and a label's name may be."""
-    kept = "".join(char if char.isascii() and char.isalnum() else "-" for char in run_id)
-    return kept.strip("-")
+    name = "".join(char if char.isascii() and char.isalnum() else "-" for char in run_id)
+    return name.strip("-")
 
 
 class RunStore:

@@ -54,20 +54,20 @@ def task_settings() -> Settings:
         ParamsError: the repository or the DVC remote is not named.
     """
     remote = required("dvc_remote", "s3://bucket/dvc").rstrip("/")
-    said = read_settings()
+    settings = read_settings()
     return Settings(
         repository=required("repository", "https://git.example/waste.git"),
         dvc_remote=remote,
         # DVC's own objects are below files/ and runs/: it never looks at, or removes, this.
-        run_store=said.run_store or f"{remote}/sortline",
-        dvc_cache=said.dvc_cache and said.dvc_cache.absolute(),
-        state=said.state_dir and said.state_dir.absolute(),
-        work=(said.work_dir or Path(tempfile.gettempdir()) / "sortline").absolute(),
-        features=said.features,
-        releases=said.releases,
-        endpoints=said.endpoints,
-        notify_url=said.notify_url.get_secret_value() if said.notify_url else None,
-        prediction_log=said.prediction_log,
+        run_store=settings.run_store or f"{remote}/sortline",
+        dvc_cache=settings.dvc_cache and settings.dvc_cache.absolute(),
+        state=settings.state_dir and settings.state_dir.absolute(),
+        work=(settings.work_dir or Path(tempfile.gettempdir()) / "sortline").absolute(),
+        features=settings.features,
+        releases=settings.releases,
+        endpoints=settings.endpoints,
+        notify_url=settings.notify_url.get_secret_value() if settings.notify_url else None,
+        prediction_log=settings.prediction_log,
     )
 
 

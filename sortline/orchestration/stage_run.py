@@ -143,7 +143,7 @@ def run_worker(name: str, run_id: str, settings: Settings) -> None:
         graph = read_graph(clone.folder)
         stage = stage_of(graph, name)
         above = require_done(store, plan, closure(graph, name))
-        write_lock(clone.folder, {each: done.lock for each, done in above.items()})
+        write_lock(clone.folder, {upstream: done.lock for upstream, done in above.items()})
         # What git does not have of a stage's deps, DVC has.
         missing = [dep for dep in stage.deps if not (clone.folder / dep).exists()]
         clone.dvc("pull", "--quiet", *missing)

@@ -137,7 +137,7 @@ def look_for_drift(run_id: str, settings: Settings, days: int) -> Drift:
     store, place, releases = RunStore(settings.run_store), safe_name(run_id), str(settings.releases)
     with cloned(settings, f"{place}.drift", "HEAD", {}) as here:
         versions = here.answer("releases", releases)["versions"]
-        stable = next((each for each in versions if "stable" in each["labels"]), None)
+        stable = next((version for version in versions if "stable" in version["labels"]), None)
         if stable is None:
             return Drift(False, f"No version in {releases} is stable: nothing is served.")
         with cloned(settings, f"{place}.model", _commit_of(stable), {}) as model:

@@ -133,11 +133,11 @@ def kept_loaded(rollout: Rollout, stable: int) -> list[int]:
     Newer ones do not stay: a client that names no label gets the newest that is loaded.
     """
     earlier = stables(read_history(rollout.store), stable)[:-1]
-    kept: list[int] = []
+    versions: list[int] = []
     for version in reversed(earlier):
-        if version < stable and version in rollout.now.versions and version not in kept:
-            kept.append(version)
-    return kept[: rollout.fleet.settings.keep_loaded]
+        if version < stable and version in rollout.now.versions and version not in versions:
+            versions.append(version)
+    return versions[: rollout.fleet.settings.keep_loaded]
 
 
 def unload(rollout: Rollout, stable: int) -> None:

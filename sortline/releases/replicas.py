@@ -163,8 +163,8 @@ def converge(replica: Replica, config: Any, base_path: str, model: str, deadline
     states = replica.states(model, deadline)
     there = available(states)
     if missing := set(served.labels.values()) - there:
-        kept = {label: at for label, at in served.labels.items() if at in there}
-        first = Served(served.versions, kept)
+        labels = {label: at for label, at in served.labels.items() if at in there}
+        first = Served(served.versions, labels)
         replica.reload(with_served(config, model, base_path, first), deadline)
         for version in missing:
             wait_available(replica, model, version, deadline, states.get(version))

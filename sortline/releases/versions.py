@@ -89,7 +89,9 @@ def read_releases(store: Store, fleet: Fleet) -> Releases:
             labels=tuple(sorted(label for label, at in served.labels.items() if at == version)),
             loaded=version in served.versions,
             states={
-                target: known[version].shown for target, known in states.items() if version in known
+                target: by_version[version].shown
+                for target, by_version in states.items()
+                if version in by_version
             },
             lineage=records[version].lineage if version in records else None,
         )

@@ -36,16 +36,16 @@ def write_data_docs(
 
 def _expectation(result: Mapping[str, Any]) -> dict[str, Any]:
     """What is shown of one expectation."""
-    asked, found = result["expectation_config"], result["result"]
-    rows = found.get("partial_unexpected_index_list") or []
+    asked, outcome = result["expectation_config"], result["result"]
+    rows = outcome.get("partial_unexpected_index_list") or []
     return {
         "check": asked["meta"]["check"],
         "passed": result["success"],
         "type": asked["type"],
         "arguments": {key: value for key, value in asked["kwargs"].items() if key != "batch_id"},
-        "observed": found.get("observed_value"),
-        "unexpected": found.get("unexpected_count"),
-        "elements": found.get("element_count"),
+        "observed": outcome.get("observed_value"),
+        "unexpected": outcome.get("unexpected_count"),
+        "elements": outcome.get("element_count"),
         "examples": [_example(row) for row in rows[:_EXAMPLES]],
     }
 

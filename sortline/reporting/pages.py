@@ -36,10 +36,10 @@ def plain(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     if isinstance(value, Mapping):
-        return ", ".join(f"{words(key)}: {plain(each)}" for key, each in value.items())
+        return ", ".join(f"{words(key)}: {plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         more = f" and {len(value) - _LISTED} more" if len(value) > _LISTED else ""
-        return (", ".join(plain(each) for each in value[:_LISTED]) + more) or "none"
+        return (", ".join(plain(item) for item in value[:_LISTED]) + more) or "none"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -79,7 +79,7 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
 
 
 def _is_records(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
+    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
 
 
 def _is_number(value: Any) -> bool:

@@ -224,7 +224,7 @@ def _lineage(parts: Mapping[str, Part], root: Path, params: Part) -> list[tuple[
         for name in ("blessing", "export", "phase1", "phase2", "contract", "run", "data")
     )
     weights = phase1.get("weights_sha256") or phase2.get("weights_sha256")
-    known = {
+    facts = {
         "Model digest": export.get("model_digest") or contract.get("model_digest"),
         "Champion": blessing.get("champion") or ("none" if blessing else None),
         "Labels, by class id": _labels(phase2) or _labels(contract),
@@ -237,7 +237,7 @@ def _lineage(parts: Mapping[str, Part], root: Path, params: Part) -> list[tuple[
         "params.yaml, sha256": sha256_file(root / params.path) if params.value else None,
         "Versions": contract.get("versions"),
     }
-    return [(name, plain(value)) for name, value in known.items() if value]
+    return [(name, plain(value)) for name, value in facts.items() if value]
 
 
 def gather(root: Path) -> dict[str, Any]:

@@ -87,16 +87,16 @@ def classify(model: Served, files: Iterable[Path]) -> Iterator[Answer]:
 
 def _ask(model: Served, items: Sequence[_Item], max_pixels: int) -> Iterator[Answer]:
     with silenced_stderr():  # libjpeg prints what it thinks of damaged files.
-        found = model.predict_bytes([item.image for item in items])
+        predictions = model.predict_bytes([item.image for item in items])
     for at, item in enumerate(items):
-        if not found.valid[at]:
+        if not predictions.valid[at]:
             yield _refused(model, item.path, _why(item, max_pixels))
             continue
-        rounded = [round(float(p), DECIMALS) for p in found.probabilities[at]]
+        rounded = [round(float(p), DECIMALS) for p in predictions.probabilities[at]]
         yield Answer(
             readable(str(item.path)),
-            str(found.label[at]),
-            rounded[int(found.class_id[at])],
+            str(predictions.label[at]),
+            rounded[int(predictions.class_id[at])],
             dict(zip(model.labels, rounded, strict=True)),
             valid=True,
         )

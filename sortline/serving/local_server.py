@@ -77,8 +77,8 @@ class ServerLog:
         """
         with self._changed:
             while True:
-                if found := self._search(re.compile(pattern)):
-                    return found[0]
+                if match := self._search(re.compile(pattern)):
+                    return match[0]
                 left = deadline - time.monotonic()
                 if self._ended or left <= 0:
                     return None
@@ -147,12 +147,12 @@ def free_port() -> int:
 
 def judge(versions: Sequence[Any]) -> Verdict:
     """What a GetModelStatus answer's versions mean for somebody who waits for the model."""
-    if any(name_of(_STATES, each.state) == "AVAILABLE" for each in versions):
+    if any(name_of(_STATES, version.state) == "AVAILABLE" for version in versions):
         return Verdict(Readiness.READY, "available")
     failed = [v for v in versions if v.status.error_code and name_of(_STATES, v.state) == "END"]
     if failed and len(failed) == len(versions):
-        said = failed[0].status.error_message
-        return Verdict(Readiness.NEVER, f"version {failed[0].version} cannot be loaded: {said}")
+        reason = failed[0].status.error_message
+        return Verdict(Readiness.NEVER, f"version {failed[0].version} cannot be loaded: {reason}")
     return Verdict(Readiness.NOT_YET, "still loading")
 
 
@@ -176,11 +176,11 @@ def readiness(target: str, model: str, timeout_s: float = _CALL_S) -> Verdict:
 
 
 def _failure(program: Program, log: ServerLog, what: str) -> ServingError:
-    said = log.tail() or "(nothing)"
+    tail = log.tail() or "(nothing)"
     return ServingError(
         "UNAVAILABLE",
         HOST,
-        f"The model server ({program.kind}, {program.version}) {what}. It said last:\n{said}",
+        f"The model server ({program.kind}, {program.version}) {what}. It said last:\n{tail}",
     )
 
 

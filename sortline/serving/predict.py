@@ -67,9 +67,9 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
             continue
         for folder, below, names in os.walk(path, onerror=_give_up):
             below[:] = sorted(name for name in below if not name.startswith("."))
-            found = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+            files = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
             # Opening a pipe would wait for ever; a link to nowhere is worth a line.
-            yield from (file for file in found if file.is_file() or file.is_symlink())
+            yield from (file for file in files if file.is_file() or file.is_symlink())
 
 
 def _give_up(error: OSError) -> NoReturn:

@@ -40,8 +40,8 @@ def sources(
         ParamsError: more than one is named.
         ArtifactError: there is no model.
     """
-    given = [path for path in (base_path, saved_model, config_file) if path is not None]
-    if len(given) > 1:
+    paths = [path for path in (base_path, saved_model, config_file) if path is not None]
+    if len(paths) > 1:
         raise ParamsError("Give one of --base-path, --saved-model and --model-config-file.")
     if config_file is not None:
         yield Models(config_file=config_file, flags=_FOLLOWING)
@@ -109,11 +109,11 @@ def command(
         ):
             print(announcement(server, models), flush=True)
             code = server.process.wait()
-            said = server.log.tail()
+            tail = server.log.tail()
             raise ServingError(
                 "UNAVAILABLE",
                 server.grpc,
-                f"The model server ended by itself, with exit code {code}. It said last:\n{said}",
+                f"The model server ended by itself, with exit code {code}. It said last:\n{tail}",
             )
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)

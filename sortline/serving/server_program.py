@@ -110,7 +110,7 @@ class Program:
         )
         # At the same paths inside: a model config file then means the same to both.
         mounts = [f"--volume={path}:{path}:ro" for path in models.shown()]
-        ports = [f"--publish={each}" for each in published]
+        ports = [f"--publish={address}" for address in published]
         entry = f"--entrypoint={REAL}"
         own = [f"--port={_CONTAINER_GRPC}", f"--rest_api_port={_CONTAINER_REST}"]
         name = f"--name={self.container}"
@@ -142,8 +142,8 @@ def _version_in(text: str) -> str:
 def _from_path() -> Program | None:
     if shutil.which(REAL) is None:
         return None
-    said = _said([REAL, "--version"], _ASK_S)
-    return None if said is None else Program(REAL, _version_in(said))
+    output = _said([REAL, "--version"], _ASK_S)
+    return None if output is None else Program(REAL, _version_in(output))
 
 
 def _from_docker(image: str) -> Program | None:
@@ -153,8 +153,8 @@ def _from_docker(image: str) -> Program | None:
     if there is None and _said(["docker", "pull", "--quiet", image], _PULL_S) is None:
         return None
     command = ["docker", "run", "--rm", f"--entrypoint={REAL}", image, "--version"]
-    said = _said(command, _PULL_S)
-    return None if said is None else Program("docker", _version_in(said), image)
+    output = _said(command, _PULL_S)
+    return None if output is None else Program("docker", _version_in(output), image)
 
 
 def _stand_in() -> Program:
@@ -174,16 +174,16 @@ def choose_program(image: str = IMAGE) -> Program:
     if asked == "stand-in":
         return _stand_in()
     if asked == REAL:
-        found = _from_path()
+        program = _from_path()
     elif asked == "docker":
-        found = _from_docker(image)
+        program = _from_docker(image)
     else:
         return _from_path() or _from_docker(image) or _stand_in()
-    if found is None:
+    if program is None:
         raise ServingError(
             "UNAVAILABLE",
             asked,
             f"SORTLINE_MODEL_SERVER asks for {asked!r}, which does not answer here."
             " Unset it to take the first model server that does.",
         )
-    return found
+    return program

@@ -140,8 +140,8 @@ class Catalogue:
     @property
     def will_not_recover(self) -> bool:
         """Whether a model has versions, none of which can be loaded."""
-        wanted = [self.models[name] for name in self.settings]
-        return any(model.failures() and not model.available() for model in wanted)
+        models = [self.models[name] for name in self.settings]
+        return any(model.failures() and not model.available() for model in models)
 
     def find(self, spec: Any) -> Version:
         """The available version that a ModelSpec asks for.
@@ -205,8 +205,8 @@ class Catalogue:
             available = self._available(name)
             used = self.settings[name].labels if name in self.settings else {}
             for label, number in settings.labels.items():
-                kept = used.get(label, number) == number
-                if number not in available and not (allow_unavailable and kept):
+                unchanged = used.get(label, number) == number
+                if number not in available and not (allow_unavailable and unchanged):
                     raise StatusError(
                         grpc.StatusCode.FAILED_PRECONDITION,
                         f"Request to assign label to version {number} of model {name}, which is"

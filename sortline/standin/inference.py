@@ -79,8 +79,8 @@ class Servable:
         call = self._callable(signature, outputs)
         order = sorted(self.signatures[signature].inputs)
 
-        def compute(given: Mapping[str, Array]) -> list[Array]:
-            return [np.asarray(value) for value in call(*(given[name] for name in order))]
+        def compute(arrays: Mapping[str, Array]) -> list[Array]:
+            return [np.asarray(value) for value in call(*(arrays[name] for name in order))]
 
         if self.batcher is None:
             return compute(feeds)
@@ -153,17 +153,17 @@ def _set(names: Iterable[str]) -> str:
 
 def _feeds(signature: Any, inputs: Any) -> dict[str, Array]:
     """The arrays of a request's inputs, by name; every one that the signature wants."""
-    sent, wanted = set(inputs), set(signature.inputs)
-    if len(sent) != len(wanted):
+    sent, expected = set(inputs), set(signature.inputs)
+    if len(sent) != len(expected):
         raise invalid(
-            f"input size does not match signature: {len(sent)}!={len(wanted)}"
-            f" len({_set(sent)}) != len({_set(wanted)}). Sent extra: {_set(sent - wanted)}."
-            f" Missing but required: {_set(wanted - sent)}."
+            f"input size does not match signature: {len(sent)}!={len(expected)}"
+            f" len({_set(sent)}) != len({_set(expected)}). Sent extra: {_set(sent - expected)}."
+            f" Missing but required: {_set(expected - sent)}."
         )
-    for name in sorted(sent - wanted):
+    for name in sorted(sent - expected):
         raise invalid(
             f"input tensor alias not found in signature: {name}."
-            f" Inputs expected to be in the set {_set(wanted)}."
+            f" Inputs expected to be in the set {_set(expected)}."
         )
     return {name: _fed(name, signature.inputs[name].dtype, inputs[name]) for name in sorted(sent)}
 
@@ -176,18 +176,18 @@ def _fed(name: str, dtype: int, proto: Any) -> Array:
         )
     # The last value, or an empty string, fills the rest of a shape. With numbers that is a saving;
     # with images it is one picture decoded a million times, at the word of a hundred bytes.
-    sizes, given = [dim.size for dim in proto.tensor_shape.dim], len(proto.string_val)
-    if dtype == _DT_STRING and len(sizes) <= MAX_RANK and math.prod(sizes) > given:
-        raise invalid(f"tensor parsing error: {name}: shape {sizes} does not fit {given} value(s).")
+    sizes, count = [dim.size for dim in proto.tensor_shape.dim], len(proto.string_val)
+    if dtype == _DT_STRING and len(sizes) <= MAX_RANK and math.prod(sizes) > count:
+        raise invalid(f"tensor parsing error: {name}: shape {sizes} does not fit {count} value(s).")
     try:
         return from_proto(proto)
     except (TensorError, ValueError, OverflowError) as error:
         raise invalid(f"tensor parsing error: {name}: {error}") from error
 
 
-def _filtered(signature: Any, wanted: Sequence[str]) -> list[str]:
+def _filtered(signature: Any, names: Sequence[str]) -> list[str]:
     seen: list[str] = []
-    for name in wanted:
+    for name in names:
         if name not in signature.outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {name}"

@@ -161,16 +161,16 @@ def parse_flags(arguments: Sequence[str]) -> Flags | None:
             file of batching or monitoring cannot be used.
         SystemExit: `--help` was asked for, and has been printed.
     """
-    given = vars(_parser().parse_args(list(arguments)))
-    if given.pop("version"):
+    flags = vars(_parser().parse_args(list(arguments)))
+    if flags.pop("version"):
         return None
-    if not (given["model_config_file"] or given["model_base_path"]):
+    if not (flags["model_config_file"] or flags["model_base_path"]):
         raise ParamsError("No model is named: give --model_base_path or --model_config_file.")
-    if given["port"] and given["port"] == given["rest_api_port"]:
-        raise ParamsError(f"--port and --rest_api_port are both {given['port']}: give two ports.")
-    metrics_path = read_metrics_path(given.pop("monitoring_config_file"))
-    batching = read_batching(given.pop("enable_batching"), given.pop("batching_parameters_file"))
-    return Flags(metrics_path=metrics_path, batching=batching, **given)
+    if flags["port"] and flags["port"] == flags["rest_api_port"]:
+        raise ParamsError(f"--port and --rest_api_port are both {flags['port']}: give two ports.")
+    metrics_path = read_metrics_path(flags.pop("monitoring_config_file"))
+    batching = read_batching(flags.pop("enable_batching"), flags.pop("batching_parameters_file"))
+    return Flags(metrics_path=metrics_path, batching=batching, **flags)
 
 
 def message_class(name: str) -> Any:
@@ -227,13 +227,13 @@ def read_batching(enabled: bool, path: Path | None) -> BatchingParameters | None
     if path is None:
         return BatchingParameters()
     text = parse_text_file(path, message_class("BatchingParameters")(), flag.removeprefix("--"))
-    given = {field.name for field, _ in text.ListFields()} - {"allowed_batch_sizes"}
+    named = {field.name for field, _ in text.ListFields()} - {"allowed_batch_sizes"}
     for name, least in _BATCHING_LEAST.items():
-        if name in given and getattr(text, name).value < least:
+        if name in named and getattr(text, name).value < least:
             raise ParamsError(
                 f"{flag}={path}: {name} is {getattr(text, name).value}; {least} or more."
             )
-    numbers = {name: getattr(text, name).value for name in given & _BATCHING_LEAST.keys()}
+    numbers = {name: getattr(text, name).value for name in named & _BATCHING_LEAST.keys()}
     sizes = tuple(text.allowed_batch_sizes)
     batching = BatchingParameters(**numbers, allowed_batch_sizes=sizes)
     largest = batching.max_batch_size
@@ -242,8 +242,8 @@ def read_batching(enabled: bool, path: Path | None) -> BatchingParameters | None
             f"{flag}={path}: allowed_batch_sizes are {list(sizes)}; they have to increase, and the"
             f" last one has to be max_batch_size, {largest}."
         )
-    known = _MESSAGES["BatchingParameters"]
-    ignored = tuple(name for name in known if name in given - _BATCHING_LEAST.keys())
+    fields = _MESSAGES["BatchingParameters"]
+    ignored = tuple(name for name in fields if name in named - _BATCHING_LEAST.keys())
     return replace(batching, ignored=ignored)
 
 

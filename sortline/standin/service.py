@@ -117,9 +117,9 @@ class Service:
             raise
         finally:
             name = request.model_spec.name
-            known = name if name in self._registry.catalogue.models else None
+            model = name if name in self._registry.catalogue.models else None
             took = time.perf_counter() - start
-            self._monitoring.called(known, method, protocol, code, took)
+            self._monitoring.called(model, method, protocol, code, took)
 
     async def predict_with(
         self, request: Any, work: Callable[[Servable], tuple[Any, T]], deadline: float | None

@@ -247,8 +247,8 @@ def generate(
     Raises:
         DataError: the target is not empty, or the problem or the counts name what cannot be drawn.
     """
-    wanted = counts or default_counts(problem)
-    plan = {split: dict(by_class) for split, by_class in wanted.items()}
+    planned = counts or default_counts(problem)
+    plan = {split: dict(by_class) for split, by_class in planned.items()}
     _check_counts(plan, classes_of(problem))
     _check_target(target)
     total_bytes = 0

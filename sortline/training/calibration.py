@@ -88,15 +88,15 @@ def youden_threshold(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
     Raises:
         ValueError: the two do not pair up, or all images are of one class.
     """
-    given, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
-    if given.shape != truth.shape:
-        raise ValueError(f"scores {given.shape} and classes {truth.shape} do not pair up")
+    values, truth = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if values.shape != truth.shape:
+        raise ValueError(f"scores {values.shape} and classes {truth.shape} do not pair up")
     if not truth.any() or truth.all():
         raise ValueError("all images are of one class: there is no threshold between two")
-    limits = np.unique(given)[::-1]
+    limits = np.unique(values)[::-1]
     hits, alarms = (
         (len(part) - np.searchsorted(np.sort(part), limits)) / len(part)
-        for part in (given[truth], given[~truth])
+        for part in (values[truth], values[~truth])
     )
     best = int(np.argmax(hits - alarms))
     below = limits[best + 1] if best + 1 < len(limits) else 0.0

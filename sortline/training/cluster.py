@@ -22,7 +22,7 @@ def complete(variables: MutableMapping[str, str]) -> None:
     named = variables.get(_WORKERS)
     if not named or variables.get(_CONFIG):
         return
-    workers = [each.strip() for each in named.split(",")]
+    workers = [worker.strip() for worker in named.split(",")]
     index = variables.get(_INDEX, "")
     if not index.isdecimal() or int(index) >= len(workers):
         raise ParamsError(
@@ -38,10 +38,10 @@ def _said(text: str) -> tuple[int, int] | None:
         config = json.loads(text)
         task, cluster = config["task"], config["cluster"]
         index, workers = int(task["index"]), len(cluster["worker"])
-        known = task["type"] == "worker" and set(cluster) == {"worker"} and 0 <= index < workers
+        valid = task["type"] == "worker" and set(cluster) == {"worker"} and 0 <= index < workers
     except (ValueError, KeyError, TypeError):
         return None
-    return (index, workers) if known else None
+    return (index, workers) if valid else None
 
 
 def task_of(variables: MutableMapping[str, str]) -> tuple[int, int]:
@@ -51,8 +51,8 @@ def task_of(variables: MutableMapping[str, str]) -> tuple[int, int]:
         ParamsError: the variables do not say which worker this is.
     """
     complete(variables)
-    if found := _said(variables.get(_CONFIG, "")):
-        return found
+    if task := _said(variables.get(_CONFIG, "")):
+        return task
     raise ParamsError(
         f"distribution.strategy is workers, and {_CONFIG} is {variables.get(_CONFIG, '')!r}. It"
         ' must name the workers and which one this is: {"cluster": {"worker": ["host:port", ...]},'

@@ -94,7 +94,7 @@ def worthwhile_cut(backbone: keras.Model, from_layer: int) -> int:
     """
     cut = cut_below(backbone, from_layer)
     values, pixels = (
-        math.prod(each.shape[1:]) for each in (backbone.layers[cut].output, backbone.input)
+        math.prod(tensor.shape[1:]) for tensor in (backbone.layers[cut].output, backbone.input)
     )
     return cut if values <= 2 * pixels else 0
 

@@ -86,7 +86,7 @@ def has_accelerator() -> bool:
     """Whether Keras computes on a GPU or a TPU by default; False where it cannot tell (torch)."""
     if keras.backend.backend() not in ("tensorflow", "jax"):
         return False
-    return any(not each.startswith("cpu") for each in keras.distribution.list_devices())
+    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
 def shares(size: int, devices: int) -> int:

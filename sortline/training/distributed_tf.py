@@ -143,8 +143,8 @@ class Replicas:
         nothing = np.zeros_like(values)
         mine = values if self.chief else nothing
         # Each device of the chief would add its copy; all but the first are zero.
-        given = self._distributed(lambda index: nothing if index % self._per_worker else mine)
-        result: Array = self._sum(given).numpy()
+        copies = self._distributed(lambda index: nothing if index % self._per_worker else mine)
+        result: Array = self._sum(copies).numpy()
         return result
 
     def _summed(self, values: Any) -> Any:
@@ -206,7 +206,7 @@ class Replicas:
         size = len(x)
         rows = shares(size, self.count)
         of_loss = np.ones(size, "float32") if sample_weight is None else sample_weight
-        given = (
+        parts = (
             self._distributed(lambda index: share_of(x, index, rows)),
             self._distributed(lambda index: share_of(y, index, rows)),
             self._distributed(lambda index: share_of(of_loss, index, rows).astype("float32")),
@@ -214,7 +214,7 @@ class Replicas:
             tf.constant(float(size)),
         )
         with _together("a step", self._timeout_s):
-            loss, accuracy = self._step_of(model)(*given)
+            loss, accuracy = self._step_of(model)(*parts)
             return {"loss": float(loss), "accuracy": float(accuracy)}
 
     def agree(self, row: Figures) -> Figures:
@@ -242,9 +242,9 @@ class Replicas:
             context = tf.distribute.get_replica_context()
             return context.all_reduce("SUM", [loss, accuracy, *gradients])
 
-        def step(*given: Any) -> Any:
-            summed = self._strategy.run(replica, given)
-            local = [self._strategy.experimental_local_results(each)[0] for each in summed]
+        def step(*parts: Any) -> Any:
+            summed = self._strategy.run(replica, parts)
+            local = [self._strategy.experimental_local_results(value)[0] for value in summed]
             model.optimizer.apply(local[2:], model.trainable_variables)
             return local[0], local[1]
 

@@ -68,15 +68,15 @@ def _kept(file: Path) -> bytes | None:
 
 def _converted(model: keras.Model, keep: Path | None) -> bytes:
     """What `convert` gives, or gave: the conversion takes longer than a thousand images."""
-    found = _kept(keep) if keep else None
-    if found is None:
-        found = convert(model)
+    converted = _kept(keep) if keep else None
+    if converted is None:
+        converted = convert(model)
         if keep:
             with suppress(OSError):  # It saves time, no more.
                 keep.parent.mkdir(parents=True, exist_ok=True)
                 with beside(keep) as own:
-                    own.write_bytes(hashlib.sha256(found).digest() + found)
-    return found
+                    own.write_bytes(hashlib.sha256(converted).digest() + converted)
+    return converted
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _keras(model: keras.Model, _: Path | None) -> Iterator[Forward]:
     def forward(pixels: Array) -> list[Array]:
         outputs = call(pixels)
         many = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return [np.asarray(keras.ops.convert_to_numpy(each), "float32") for each in many]
+        return [np.asarray(keras.ops.convert_to_numpy(output), "float32") for output in many]
 
     yield forward
 
@@ -131,11 +131,11 @@ def _in_bfloat16(model: keras.Model) -> keras.Model:
 
     Pixels are scaled and maps are averaged in float32: of 8 bits, both would leave too little.
     """
-    kept = (keras.layers.Rescaling, keras.layers.GlobalAveragePooling2D)
+    in_float32 = (keras.layers.Rescaling, keras.layers.GlobalAveragePooling2D)
 
     def copy(layer: Any) -> Any:
         config = layer.get_config()
-        if isinstance(layer, keras.layers.Layer) and not isinstance(layer, kept):
+        if isinstance(layer, keras.layers.Layer) and not isinstance(layer, in_float32):
             config["dtype"] = "mixed_bfloat16"
         return type(layer).from_config(config)
 

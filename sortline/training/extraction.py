@@ -72,5 +72,5 @@ def fill_cache(params: PhasesParams, paths: Paths, part: int, parts: int) -> int
     extractor = phase1_extractor(network, weights.sha256, params)
     some = [part_of(views, part, parts) for views in (dataset.train, dataset.val)]
     asked = [views for views in some if views.files]
-    found = features_of_splits(asked, extractor, params.features, paths.features)
-    return sum(use.computed for _, use in found)
+    extracted = features_of_splits(asked, extractor, params.features, paths.features)
+    return sum(use.computed for _, use in extracted)

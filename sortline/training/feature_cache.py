@@ -50,18 +50,18 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def _parsed(text: str) -> dict[str, Any]:
     """A JSON object; empty where a full disk or a power failure cut it off."""
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def summarize(cache: Path) -> list[SpaceSummary]:
     """Every space, the most recently used first."""
-    found = []
+    spaces = []
     for path in cache.glob("*/space.json"):
         files = dict(_files(path.parent))
-        found.append(
+        spaces.append(
             SpaceSummary(
                 path.parent.name,
                 _parsed(path.read_text(encoding="utf-8")),
@@ -70,7 +70,7 @@ def summarize(cache: Path) -> list[SpaceSummary]:
                 max((stat.st_mtime for stat in files.values()), default=0.0),
             )
         )
-    return sorted(found, key=lambda space: -space.used)
+    return sorted(spaces, key=lambda space: -space.used)
 
 
 def record(cache: Path, use: Any) -> None:
@@ -105,10 +105,10 @@ def evict(cache: Path, keep: Sequence[Path]) -> list[Path]:
         with contextlib.suppress(OSError):  # Another run removes it, too, or it is not ours.
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
                 path.unlink()
-    files = [each for folder in cache.glob("*/") for each in _files(folder)]
+    files = [file for folder in cache.glob("*/") for file in _files(folder)]
     size, limit = sum(stat.st_size for _, stat in files), read_settings().cache_gb * 1e9
     removed = []
-    for path, stat in sorted(files, key=lambda each: each[1].st_mtime):
+    for path, stat in sorted(files, key=lambda file: file[1].st_mtime):
         if size <= limit:
             break
         if path.parent not in keep:

@@ -80,9 +80,9 @@ def _raw(keys: Array) -> list[bytes]:
 def _allow_many_files() -> None:
     # A mapping keeps its file open, and many systems allow a process 1,024 unless it asks.
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    limit = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+    if now != resource.RLIM_INFINITY and now < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
 
 
 @contextmanager
@@ -232,23 +232,23 @@ class Rows:
         """A copy of some rows, [n, ...]; takes what indexes one dimension of an array."""
         shard, row = np.atleast_1d(self.shard[rows]), np.atleast_1d(self.row[rows])
         out = np.empty((len(row), *self.shape[1:]), self.dtype)
-        for each in np.unique(shard):
-            here = shard == each
-            out[here] = self.shards[each].features[row[here]]
+        for number in np.unique(shard):
+            here = shard == number
+            out[here] = self.shards[number].features[row[here]]
         self._count(out.nbytes)
         return out
 
     def seconds(self) -> Array:
         """What computing each row took, float64 [R]: its shard's time, shared out."""
-        each = [shard.seconds / max(1, len(shard.keys)) for shard in self.shards]
-        return np.array(each)[self.shard]
+        per_row = [shard.seconds / max(1, len(shard.keys)) for shard in self.shards]
+        return np.array(per_row)[self.shard]
 
     def _count(self, used: int) -> None:
         self._touched += used
         if self._touched > _RESIDENT_BYTES:
             self._touched = 0
-            for each in self.shards:
-                each.release()
+            for shard in self.shards:
+                shard.release()
 
 
 class Space:

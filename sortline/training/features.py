@@ -227,18 +227,18 @@ def features_of_splits(
     splits: Sequence[Views], extractor: Extractor, settings: Features, cache: Path
 ) -> list[tuple[Rows, Use]]:
     """`features_of` each split, by an engine that is opened once, and only if a row is missing."""
-    kept = {"engine": describe(settings.engine), "storage": settings.storage}
-    spaces = [Space(cache, {**identity, **kept}).open() for identity in extractor.identities]
+    shared = {"engine": describe(settings.engine), "storage": settings.storage}
+    spaces = [Space(cache, {**identity, **shared}).open() for identity in extractor.identities]
     network = sha256_json([space.identity for space in spaces])[:32]
     with ExitStack() as stack:
         keep = spaces[0].folder / f"{network}{NETWORK_SUFFIX}"
         engine = open_engine(extractor.model, settings.engine, keep)
         forward = functools.cache(lambda: stack.enter_context(engine))
-        found = [_features_of(views, extractor, settings, spaces, forward) for views in splits]
-    for _, use in found:
+        results = [_features_of(views, extractor, settings, spaces, forward) for views in splits]
+    for _, use in results:
         feature_cache.record(cache, use)
     feature_cache.evict(cache, keep=[space.folder for space in spaces])
-    return found
+    return results
 
 
 def _absent(space: Space, keys: Array) -> Array:
@@ -255,25 +255,25 @@ def _features_of(
     spaces: Sequence[Space],
     engine: Callable[[], Forward],
 ) -> tuple[Rows, Use]:
-    wanted, keys = spaces[0], views.keys()
-    there = ~wanted.missing(keys)
+    first, keys = spaces[0], views.keys()
+    there = ~first.missing(keys)
     computed, seconds = 0, 0.0
     # More than once when another process evicts rows that were there, or the disk loses some.
     for _ in range(_ATTEMPTS):
-        rows = _absent(wanted, keys)
+        rows = _absent(first, keys)
         if not len(rows):
             break
         began = time.monotonic()
         writers = [_Writer(space, settings.storage) for space in spaces]
         _extract(views, rows, extractor, settings, writers, engine())
         computed, seconds = computed + len(rows), seconds + time.monotonic() - began
-        wanted.open()
-    found = wanted.rows(keys)
+        first.open()
+    features = first.rows(keys)
     use = Use(
         cut=str(extractor.identities[0]["cut"]),
         found=int(there.sum()),
         computed=computed,
         seconds=round(seconds, 1),
-        saved_s=round(float(found.seconds()[there].sum()), 1),
+        saved_s=round(float(features.seconds()[there].sum()), 1),
     )
-    return found, use
+    return features, use

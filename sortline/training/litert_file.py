@@ -58,8 +58,8 @@ def _quantise(converter: Any, calibration: Iterable[npt.NDArray[Any]]) -> None:
     import tensorflow as tf
 
     def samples() -> Iterator[list[npt.NDArray[Any]]]:
-        for each in calibration:
-            yield [each]  # By name, it would take an interpreter that TensorFlow calls deprecated.
+        for batch in calibration:
+            yield [batch]  # By name, it would take an interpreter that TensorFlow calls deprecated.
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = samples

@@ -33,16 +33,16 @@ def read_logits(folder: Path, sha256: Sequence[str]) -> npt.NDArray[np.float32]:
         ExportError: a logit is not finite.
     """
     table = pd.read_parquet(require(folder / NAME, _MADE_BY))
-    known = dict(zip(table["sha256"], table["logits"], strict=True))
-    if missing := [each for each in sha256 if each not in known]:
+    logits = dict(zip(table["sha256"], table["logits"], strict=True))
+    if missing := [digest for digest in sha256 if digest not in logits]:
         raise DataError(
             f"{len(missing)} validation images are not those that training saw, first"
             f" {missing[0][:12]}. Run `dvc repro`."
         )
-    found = np.stack([known[each] for each in sha256])
-    if not np.isfinite(found).all():
+    stacked = np.stack([logits[digest] for digest in sha256])
+    if not np.isfinite(stacked).all():
         raise ExportError(
             "The network's logits are not finite on the validation split: its training diverged."
             " Lower fine_tune_phase2.learning_rate and run `dvc repro`."
         )
-    return found
+    return stacked

@@ -255,8 +255,8 @@ def _finish(
     best = stopping[0].best_epoch + 1 if stopping else int(history[-1]["epoch"])
     metrics: dict[str, float] = {}
     for name, split in zip(("train", "val"), splits, strict=True):
-        found = measure(model, split, _sample(split))
-        metrics |= {f"{name}_{key}": value for key, value in found.items()}
+        measured = measure(model, split, _sample(split))
+        metrics |= {f"{name}_{key}": value for key, value in measured.items()}
     if not np.isfinite(metrics["train_loss"]):
         raise SortlineError(
             "The training loss is not finite: the learning rate is too large for this network."

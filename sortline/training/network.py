@@ -68,11 +68,11 @@ def build_head(head: Head, channels: int, classes: int) -> keras.Model:
     return keras.Model(inputs, ops.pad(logit, ((0, 0), (1, 0))), name="head")
 
 
-def _channels(wanted: str, pixels: Any) -> Any:
+def _channels(channels: str, pixels: Any) -> Any:
     """What the backbone sees of RGB pixels [N, S, S, 3]: [N, S, S, 1 or 3]."""
-    if wanted == "grey":
+    if channels == "grey":
         return ops.sum(pixels * ops.array(_LUMA, "float32"), axis=-1, keepdims=True)
-    return ops.flip(pixels, axis=-1) if wanted == "bgr" else pixels
+    return ops.flip(pixels, axis=-1) if channels == "bgr" else pixels
 
 
 def build_network(backbone: Backbone, head: Head, classes: int, seed: int) -> keras.Model:
@@ -90,7 +90,7 @@ def build_network(backbone: Backbone, head: Head, classes: int, seed: int) -> ke
     enters = BACKBONES[backbone.architecture].pixels
     base = build_backbone(backbone)
     inputs = keras.Input((backbone.image_size_px, backbone.image_size_px, 3), name="image")
-    scale, offset = (_plain(each) for each in (enters.scale, enters.offset))
+    scale, offset = (_plain(value) for value in (enters.scale, enters.offset))
     scaling = keras.layers.Rescaling(scale, offset, name="scale")
     pooled = build_pooling(head)(base(scaling(_channels(enters.channels, inputs))))
     logits = build_head(head, pooled.shape[-1], classes)(pooled)

@@ -105,7 +105,7 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         model: functional, with one input and one output.
     """
     start = keras.Input(model.inputs[0].shape[1:])
-    known: dict[int, Any] = {id(model.inputs[0]): start}
+    tensors: dict[int, Any] = {id(model.inputs[0]): start}
     waiting: dict[int, Any] = {}
     readers = _readers(model)
     for node in _nodes(model):
@@ -113,15 +113,15 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         output = id(node.output_tensors[0])
         below = waiting.get(id(inputs[0]))
         if below is not None:
-            known[output] = FoldedConvolution(below.operation, layer)(
-                known[id(below.input_tensors[0])]
+            tensors[output] = FoldedConvolution(below.operation, layer)(
+                tensors[id(below.input_tensors[0])]
             )
         elif _foldable(layer) and all(map(_frozen, readers[output])):
             waiting[output] = node
         else:
-            given = [known[id(each)] for each in inputs]
-            known[output] = _again(layer)(given if len(given) > 1 else given[0])
-    return keras.Model(start, known[id(model.outputs[0])], name=model.name)
+            arguments = [tensors[id(tensor)] for tensor in inputs]
+            tensors[output] = _again(layer)(arguments if len(arguments) > 1 else arguments[0])
+    return keras.Model(start, tensors[id(model.outputs[0])], name=model.name)
 
 
 def _nodes(model: keras.Model) -> list[Any]:
@@ -131,8 +131,8 @@ def _nodes(model: keras.Model) -> list[Any]:
 
 
 def _readers(model: keras.Model) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = {id(each): [None] for each in model.outputs}
+    readers: dict[int, list[Any]] = {id(output): [None] for output in model.outputs}
     for node in _nodes(model):
         for tensor in node.input_tensors:
-            found.setdefault(id(tensor), []).append(node.operation)
-    return found
+            readers.setdefault(id(tensor), []).append(node.operation)
+    return readers

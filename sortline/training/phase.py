@@ -56,7 +56,7 @@ def _views_of(
     plain = view_plan.plain_vector(added)[np.newaxis]
     drawn = {sha: view_plan.view_vectors(rows, added) for sha, rows in plan.groupby("sha256")}
     vectors = [np.concatenate([plain, drawn.get(sha, plain[:0])]) for sha in images["sha256"]]
-    count = np.array([len(each) for each in vectors], dtype="int64")
+    count = np.array([len(vector) for vector in vectors], dtype="int64")
     return Views(
         files=[root / path for path in np.repeat(images["path"].to_numpy(str), count)],
         sha256=np.repeat(images["sha256"].to_numpy(str), count).tolist(),
@@ -104,8 +104,8 @@ def _examples(
     classes = len(dataset.labels)
     sparse, labels = goal.loss == "sparse", dataset.train.labels
     targets = [
-        each.labels if sparse else one_hot(each.labels, classes)
-        for each in (dataset.train, dataset.val)
+        split.labels if sparse else one_hot(split.labels, classes)
+        for split in (dataset.train, dataset.val)
     ]
     weights = balanced_weights(labels, classes) if goal.balance == "class_weights" else None
     sampled = goal.balance == "sampling"
@@ -121,7 +121,7 @@ def examples_of(
     """Features of both splits, computed or found in the cache, and how many were which."""
     splits = (dataset.train, dataset.val)
     train, val = features_of_splits(splits, extractor, params.features, paths.features)
-    rows = [on_device(each[0], params.features.device_gb) for each in (train, val)]
+    rows = [on_device(part[0], params.features.device_gb) for part in (train, val)]
     return _examples(dataset, (rows[0], rows[1]), params.objective), (train[1], val[1])
 
 

@@ -99,7 +99,8 @@ class FineTunePhase2(FineTune):
             return values
         shared = {key: value for key, value in values.items() if key in FineTune.model_fields}
         complete = [
-            {**shared, **each} if isinstance(each, Mapping) else each for each in values["phases"]
+            {**shared, **phase} if isinstance(phase, Mapping) else phase
+            for phase in values["phases"]
         ]
         return {**values, "phases": complete}
 

@@ -153,15 +153,15 @@ def run_stage(stage: StageRun, runs: Iterable[PhaseRun], paths: Paths) -> Traine
     """
     with atomic_dir(paths.reports / stage.name) as reports:
         done = _train_all(stage, runs, paths, Curves(reports / "live"))
-        history = [row for each in done for row in each.trained.history]
+        history = [row for phase in done for row in phase.trained.history]
         rows = pd.DataFrame(history) if history else pd.DataFrame(columns=["epoch"])
         rows.to_csv(reports / "history.csv", index=False)
         seconds = time.monotonic() - stage.started
         write_json(reports / "seconds.json", {"seconds": round(seconds, 1)})
         write_json(reports / "features.json", _uses(done))
     _write_artifact(stage, done, paths)
-    for each in done:
-        remove(each.resume)
+    for phase in done:
+        remove(phase.resume)
     if not done:
         return Trained([], int(stage.before["best_epoch"]), stage.before["metrics"])
     return Trained(history, done[-1].trained.best_epoch, done[-1].trained.metrics)
@@ -169,11 +169,11 @@ def run_stage(stage: StageRun, runs: Iterable[PhaseRun], paths: Paths) -> Traine
 
 def _uses(done: list[_Done]) -> dict[str, Any]:
     """By split, and from the second phase on by its number."""
-    found: dict[str, Any] = {}
-    for number, each in enumerate(done, start=1):
-        for name, use in zip(("train", "val"), each.uses, strict=False):
-            found[name if number == 1 else f"{name}_{number}"] = asdict(use)
-    return found
+    uses: dict[str, Any] = {}
+    for number, phase in enumerate(done, start=1):
+        for name, use in zip(("train", "val"), phase.uses, strict=False):
+            uses[name if number == 1 else f"{name}_{number}"] = asdict(use)
+    return uses
 
 
 def _write_logits(stage: StageRun, done: list[_Done], folder: Path) -> None:
@@ -195,8 +195,8 @@ def _write_artifact(stage: StageRun, done: list[_Done], paths: Paths) -> None:
     facts = {
         **stage.facts,
         **last,
-        "epochs_run": sum(each.facts["epochs_run"] for each in done),
-        "phases": [each.facts for each in done],
+        "epochs_run": sum(phase.facts["epochs_run"] for phase in done),
+        "phases": [phase.facts for phase in done],
     }
     with atomic_dir(target) as folder:
         save_weights(stage.network, folder / "weights.safetensors")

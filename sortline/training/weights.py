@@ -70,7 +70,7 @@ def _imagenet_candidates(params: Backbone, published: Published) -> list[Path]:
     sizes = list(dict.fromkeys([_size_px(params, published), 224]))
     names = [name for name in (published.file, published.keras_file) if name]
     folder = read_settings().weights_dir
-    found = [folder / _named(name, params, s) for name in names for s in sizes if folder]
+    own = [folder / _named(name, params, s) for name in names for s in sizes if folder]
     cache = (
         Path(keras.config.keras_home()) / "models"
         if hasattr(keras.config, "keras_home")
@@ -78,7 +78,7 @@ def _imagenet_candidates(params: Backbone, published: Published) -> list[Path]:
     )
     keras_file = published.keras_file
     cached = [cache / _named(keras_file, params, size) for size in sizes] if keras_file else []
-    return list(dict.fromkeys([*found, *cached]))
+    return list(dict.fromkeys([*own, *cached]))
 
 
 def _named(name: str, params: Backbone, size_px: int) -> str:
@@ -192,26 +192,26 @@ def save_weights(model: keras.Model, target: Path) -> None:
         partial.write_bytes(_serialized(model))  # save_file would leave what only we can read.
 
 
-def _check_fit(wanted: Mapping[str, keras.Variable], found: Mapping[str, np.ndarray]) -> None:
-    if missing := sorted(wanted.keys() - found.keys()):
+def _check_fit(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
+    if missing := sorted(variables.keys() - arrays.keys()):
         raise WeightsError(f"{len(missing)} weights are missing, the first: {missing[0]}.")
-    for name, variable in wanted.items():
-        if tuple(variable.shape) != found[name].shape:
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
             raise WeightsError(
-                f"{name} has shape {found[name].shape}; the network needs {tuple(variable.shape)}."
+                f"{name} has shape {arrays[name].shape}; the network needs {tuple(variable.shape)}."
             )
 
 
-def assign_weights(model: keras.Model, found: Mapping[str, np.ndarray]) -> None:
+def assign_weights(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     """Give a model its weights by name, all or none of them.
 
     Raises:
         WeightsError: one is missing, or of another shape.
     """
-    wanted = variables_by_name(model)
-    _check_fit(wanted, found)
-    for name, variable in wanted.items():
-        variable.assign(found[name].astype("float32"))
+    variables = variables_by_name(model)
+    _check_fit(variables, arrays)
+    for name, variable in variables.items():
+        variable.assign(arrays[name].astype("float32"))
 
 
 def load_weights(model: keras.Model, source: Path) -> None:

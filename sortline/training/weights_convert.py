@@ -115,12 +115,12 @@ def convert_named(source: Path, target: Path, architecture: str, alpha: float) -
     return convert(source, target, architecture, alpha)
 
 
-def _assign(backbone: keras.Model, found: Arrays, source: Path) -> None:
+def _assign(backbone: keras.Model, arrays: Arrays, source: Path) -> None:
     try:
-        assign_weights(backbone, found)
+        assign_weights(backbone, arrays)
     except WeightsError as error:
         raise WeightsError(f"{source} is not torchvision's ResNet-18: {error}") from error
-    if extra := sorted(found.keys() - variables_by_name(backbone).keys()):
+    if extra := sorted(arrays.keys() - variables_by_name(backbone).keys()):
         raise WeightsError(
             f"{source} has {len(extra)} weights that ResNet-18 has not, first {extra[0]}: it is of"
             " a larger network."

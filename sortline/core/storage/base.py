@@ -129,8 +129,8 @@ class Storage(ABC):
         """
         below = f"{folder}/" if folder else ""
         inner = [name.removeprefix(below) for name in self.names(folder)]
-        wanted = [name for name in inner if name not in skip]
-        for name in tqdm(wanted, desc=progress, unit="file", disable=not progress):
+        rest = [name for name in inner if name not in skip]
+        for name in tqdm(rest, desc=progress, unit="file", disable=not progress):
             if ".." in (path := PurePosixPath(name)).parts or path.is_absolute():
                 raise self._error(f"{self.address} has the key {below}{name}, which is no path.")
             self.save(below + name, target / path)

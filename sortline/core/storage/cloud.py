@@ -161,5 +161,5 @@ class CloudStorage(Storage):
 
 
 def _tag(e_tag: str | None, version: str | None) -> str:
-    known = {"e_tag": e_tag, "version": version}
-    return json.dumps({name: value for name, value in known.items() if value is not None})
+    parts = {"e_tag": e_tag, "version": version}
+    return json.dumps({name: value for name, value in parts.items() if value is not None})

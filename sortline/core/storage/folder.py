@@ -51,13 +51,13 @@ class FolderStorage(Storage):
 
     def names(self, folder: str = "") -> list[str]:
         """See Storage; what is not complete yet is not counted."""
-        top, found = self.root / folder, []
+        top, files = self.root / folder, []
         with self.named("listing files"):
             for inside, _, names in os.walk(top):
                 below = Path(inside).relative_to(self.root).as_posix()
-                found += [name if below == "." else f"{below}/{name}" for name in names]
+                files += [name if below == "." else f"{below}/{name}" for name in names]
         lock = f"/{self._lock}"
-        return sorted(n for n in found if not n.endswith(".partial") and f"/{n}" != lock)
+        return sorted(n for n in files if not n.endswith(".partial") and f"/{n}" != lock)
 
     def read(self, name: str) -> SmallFile | None:
         """See Storage."""
