@@ -1,10 +1,14 @@
 """The programs in examples/ do what they say, against a model server on loopback."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import grpc
+import pytest
 from helpers.scripted_server import Script, label_of, picture, serving
 
 REPOSITORY = Path(__file__).parents[2]
@@ -63,3 +67,39 @@ def test_the_async_client_counts_the_labels_of_every_folder(tmp_path: Path) -> N
         f"{folders[0]}: 1 {labels[0]}",
         f"{folders[1]}: 1 {labels[1]}, 1 invalid",
     ]
+
+
+@pytest.mark.slow
+def test_a_run_is_sent_to_mlflow_from_an_environment_of_its_own(tmp_path: Path) -> None:
+    uv = shutil.which("uv") or str(REPOSITORY / ".uv/bin/uv")
+    if not Path(uv).is_file():
+        pytest.skip("uv is not installed here")
+    run, reports = tmp_path / "run", tmp_path / "run/reports"
+    curve = reports / "train_phase1/live/plots/metrics/val/loss.tsv"
+    curve.parent.mkdir(parents=True)
+    curve.write_text("step\tloss\n1\t0.5\n2\t0.25\n")
+    shutil.copy(REPOSITORY / "params.yaml", run)
+    (reports / "evaluation").mkdir()
+    figures = {"accuracy": 0.9, "model_digest": "ab12", "per_class": {}}
+    (reports / "evaluation/metrics.json").write_text(json.dumps(figures))
+    (reports / "blessing.json").write_text('{"blessed": true}')
+    # Without a server: MLflow's small package writes files when it is told that it may.
+    store = {"MLFLOW_TRACKING_URI": f"file:{tmp_path}/sent", "MLFLOW_ALLOW_FILE_STORE": "true"}
+    done = subprocess.run(
+        [uv, "run", "--quiet", "--no-project", "examples/mlflow_run.py", str(run)],
+        cwd=REPOSITORY,
+        env={**os.environ, **store},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (sent,) = (tmp_path / "sent").glob("*/*/metrics/train_phase1/val/loss")
+    assert [line.split()[1:] for line in sent.read_text().splitlines()] == [
+        ["0.5", "1"],
+        ["0.25", "2"],
+    ]
+    record = sent.parents[3]
+    assert (record / "metrics/test/accuracy").read_text().split()[1] == "0.9"
+    assert (record / "params/train_phase1.epochs").is_file()
+    assert (record / "tags/sortline.blessed").read_text() == "true"

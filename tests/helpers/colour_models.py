@@ -11,9 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-from helpers.params import Params, parse_params
 from PIL import Image
 
+from helpers.params import Params, parse_params
 from sortline.core.files import sha256_file, write_json
 from sortline.core.params import overlay, read_yaml
 from sortline.core.paths import Paths

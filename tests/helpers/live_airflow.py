@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
-from helpers.workspaces import ROOT, git, make_workspace, write_params
 
+from helpers.workspaces import ROOT, git, make_workspace, write_params
 from sortline.core.errors import SortlineError
 from sortline.orchestration import embedded
 from sortline.orchestration.embedded import Components

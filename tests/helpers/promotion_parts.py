@@ -11,9 +11,9 @@ from typing import Any
 
 import grpc
 import tensorflow as tf
+
 from helpers.release_parts import LABELS, LIMITS, Candidates, contract, settings
 from helpers.served_models import Running, standin
-
 from sortline.client import rpc
 from sortline.client.messages import MODEL_SERVICE, message, methods_of
 from sortline.client.model_config import Served, parse_config, served_by

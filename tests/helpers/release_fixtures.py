@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from helpers.release_parts import LIMITS, Candidates, FaultyProxy
 from helpers.s3_buckets import make_bucket, reset
-
 from sortline.releases.store import Store, open_store
 
 pytest_plugins = ["helpers.s3_server"]

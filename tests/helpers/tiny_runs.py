@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from helpers.params import Params, parse_params
 from PIL import Image
 
+from helpers.params import Params, parse_params
 from pipeline_steps import (
     evaluate,
     export,

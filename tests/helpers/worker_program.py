@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from helpers.training_parts import signal_examples
 
+from helpers.training_parts import signal_examples
 from sortline.core.entry import exit_code_of
 from sortline.core.paths import Paths
 from sortline.training.curves import Row
