@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 from helpers.workspaces import ROOT, call, copy_code, git
-
 from sortline.core.dvc import read_pin
 
 _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"

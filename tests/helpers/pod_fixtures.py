@@ -6,9 +6,10 @@ from pathlib import Path
 
 import boto3
 import pytest
+from moto.server import ThreadedMotoServer
+
 from helpers.pod_machine import Pod, call_sortline
 from helpers.workspaces import make_workspace
-from moto.server import ThreadedMotoServer
 
 
 @pytest.fixture(scope="module")

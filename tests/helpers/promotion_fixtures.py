@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from helpers.promotion_parts import Releases, assembled, empty_standins, opened, unload_all
 from helpers.release_parts import Candidates
 from helpers.served_models import Running

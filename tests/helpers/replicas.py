@@ -19,8 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from helpers.rendered import named, render
 
+from helpers.rendered import named, render
 from sortline.serving.local_server import free_port
 
 HOST = "127.0.0.1"

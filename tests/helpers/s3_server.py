@@ -7,8 +7,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from helpers.s3_buckets import reset
 from moto.server import ThreadedMotoServer
+
+from helpers.s3_buckets import reset
 
 
 @pytest.fixture(scope="session")

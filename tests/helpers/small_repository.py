@@ -4,7 +4,6 @@ import subprocess
 from pathlib import Path
 
 from helpers.workspaces import copy_code, git
-
 from sortline.orchestration.settings import Settings
 
 DATA_MD5 = "0123456789abcdef0123456789abcdef.dir"
