@@ -78,9 +78,7 @@ def run_step(folder: Path, step: str, tree: Path = ROOT, *, quiet: bool = False)
     own = {"SORTLINE_STATE_DIR": str(folder / ".sortline"), "PYTHONPATH": str(tree)}
     command = [sys.executable, "-m", f"pipeline_steps.{step}"]
     output = subprocess.DEVNULL if quiet else None
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **own}, stdout=output, stderr=output
-    )
+    process = subprocess.Popen(command, cwd=folder, env={**os.environ, **own}, stdout=output)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
