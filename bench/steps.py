@@ -43,7 +43,7 @@ def settings_of(
         settings = overlay(settings, read_yaml(tree / f"recipes/{recipe}.yaml"))
     if settings["backbone"]["weights"] == "imagenet" and not os.environ.get("SORTLINE_WEIGHTS_DIR"):
         settings = overlay(settings, {"backbone": {"weights": None}})
-    return overlay(settings, {"validate": {"expected_counts": None}, **changes})
+    return overlay(overlay(settings, {"validate": {"expected_counts": None}}), changes)
 
 
 def read_all(data: Path) -> None:

@@ -20,7 +20,7 @@ from ruamel.yaml.error import YAMLError
 
 from sortline.core.dvc import first_out
 from sortline.core.errors import ArtifactError
-from sortline.core.files import sha256_file, write_text
+from sortline.core.files import sha256_file, tree_bytes, write_text
 from sortline.core.git import checked_out
 from sortline.reporting.figures import FIGURES
 from sortline.reporting.pages import plain, render_page, words
@@ -265,7 +265,6 @@ def gather(root: Path) -> dict[str, Any]:
     params = _read(root, "params.yaml", "git checkout params.yaml", bytes.decode)
     digests = _digests(parts)
     model = root / "artifacts" / "saved_model"
-    sizes = [path.stat().st_size for path in model.rglob("*") if path.is_file()]
     return {
         **parts,
         "pictures": pictures,
@@ -277,7 +276,7 @@ def gather(root: Path) -> dict[str, Any]:
         "digests": digests,
         "one_model": len(set(digests.values())) <= 1,
         "lineage": _lineage(parts, root, params),
-        "size_mb": sum(sizes) / 1e6 if model.is_dir() else None,
+        "size_mb": tree_bytes(model) / 1e6 if model.is_dir() else None,
     }
 
 
