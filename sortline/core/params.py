@@ -29,10 +29,27 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
+    registered: ClassVar[frozenset[str]] = frozenset()
+    """Names of the settings that registered parts brought."""
+
     @classmethod
     def completed(cls) -> type[Self]:
         """This class with the settings that registered parts bring; most sections have none."""
         return cls
+
+    @classmethod
+    def with_registered(cls, fields: Mapping[str, Any]) -> type[Self]:
+        """This class with settings of registered parts: name to type and default, as pydantic's."""
+        if not fields:
+            return cls
+        whole = create_model(cls.__name__, __base__=cls, **dict(fields))
+        whole.registered = frozenset(fields)
+        return whole
+
+    def of_registered(self) -> dict[str, Any]:
+        """The settings of registered parts that are not null, by their names, sorted."""
+        values = {name: getattr(self, name) for name in sorted(self.registered)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Sections(Section):

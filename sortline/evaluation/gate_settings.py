@@ -2,8 +2,6 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import create_model
-
 from sortline.core.params import Section, Share
 from sortline.evaluation.gates import GATES
 from sortline.evaluation.settings import EvaluateParams
@@ -27,14 +25,12 @@ class GateSettings(Section):
             else (entry.setting | None, None)
             for name, entry in GATES.items()
         }
-        return create_model(cls.__name__, __base__=cls, **fields)
+        return cls.with_registered(fields)
 
     @property
     def asked(self) -> dict[str, Any]:
         """The settings of the gates that are asked, by their names, sorted."""
-        own = type(self).model_fields.keys() - GateSettings.model_fields.keys()
-        values = {name: getattr(self, name) for name in sorted(own)}
-        return {name: value for name, value in values.items() if value is not None}
+        return self.of_registered()
 
 
 class GateParams(EvaluateParams):

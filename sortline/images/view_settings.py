@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from sortline.core.params import Section, Share
 from sortline.images.augmentations import AUGMENTATIONS
@@ -31,14 +31,10 @@ class Augment(Section):
     @classmethod
     def completed(cls) -> type[Self]:
         """With a setting for each registered augmentation, null unless params.yaml has one."""
-        fields: dict[str, Any] = {
-            name: (entry.setting | None, None) for name, entry in AUGMENTATIONS.items()
-        }
-        return create_model(cls.__name__, __base__=cls, **fields) if fields else cls
+        entries = AUGMENTATIONS.items()
+        return cls.with_registered({name: (entry.setting | None, None) for name, entry in entries})
 
     @property
     def added(self) -> dict[str, Any]:
         """The settings of the registered augmentations that are on, by name."""
-        own = type(self).model_fields.keys() - Augment.model_fields.keys()
-        values = {name: getattr(self, name) for name in sorted(own)}
-        return {name: value for name, value in values.items() if value is not None}
+        return self.of_registered()
